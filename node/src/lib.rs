@@ -4,4 +4,5 @@
 //! decide what may be said ([`quorum`], `paxos`) and remember it (`storage`); this one carries it.
 
 pub mod cli;
+pub mod relay;
 pub mod transport;
