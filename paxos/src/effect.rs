@@ -1,0 +1,297 @@
+//! What goes into a replica and what comes out of it. This is the core's whole surface besides [`Replica`](crate::Replica).
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use quorum::{Configuration, NodeId};
+
+use crate::ballot::{Ballot, Slot};
+use crate::message::{Address, ClusterId, Envelope};
+use crate::time::Time;
+use crate::value::Value;
+
+/// Names a request of this process; also the `sequence` of the [`CommandId`](crate::CommandId) it becomes.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct RequestId(pub u64);
+
+/// Names a write; writes are numbered in the order in which they must reach the disk (A4).
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug, Default)]
+pub struct WriteId(pub u64);
+
+/// Something that happened to the node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A message arrived.
+    Receive(Envelope),
+    /// A client wants a command done. If it is still unsent at `deadline`, it is refused.
+    Propose {
+        /// The request, larger than every earlier one of this process.
+        id: RequestId,
+        /// The command in the state machine's encoding.
+        payload: Bytes,
+        /// When waiting is pointless.
+        deadline: Time,
+    },
+    /// A client wants a linearizable read.
+    Read {
+        /// The request, larger than every earlier one of this process.
+        id: RequestId,
+        /// When waiting is pointless.
+        deadline: Time,
+    },
+    /// This write and all earlier ones are durable. Their messages have been released already.
+    Persisted(WriteId),
+    /// Everything up to this slot has been applied to the state machine.
+    Applied(Slot),
+    /// The effects of everything up to this slot are durable in the state machine.
+    Flushed(Slot),
+    /// The answer to [`Output::Load`]: consecutive chosen values from `from` on; fewer than asked for is allowed.
+    Loaded {
+        /// Who wanted them.
+        peer: Address,
+        /// Slot of the first value.
+        from: Slot,
+        /// The values.
+        values: Vec<Value>,
+    },
+    /// The round trip to a peer as the transport measures it.
+    RoundTrip {
+        /// The peer.
+        node: NodeId,
+        /// Smoothed round trip.
+        round_trip: Duration,
+    },
+    /// Time passed: the deadline was reached.
+    Tick,
+}
+
+/// Something that the node must do. Outputs are done in the order in which they come.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// Make records durable, then release messages.
+    Write(Write),
+    /// Send a message that rests on nothing which is not durable yet.
+    Send(Envelope),
+    /// Apply a chosen entry; entries come in slot order without gaps (C2).
+    Apply(Entry),
+    /// Answer a client's request. Commands that were done are answered by the applier instead.
+    Answer(RequestId, Outcome),
+    /// Read chosen values back from the journal for a peer that is far behind.
+    Load {
+        /// Who wants them.
+        peer: Address,
+        /// First slot.
+        from: Slot,
+        /// Last slot.
+        to: Slot,
+        /// Stop once this many bytes are read (at least one value is returned).
+        max_bytes: usize,
+    },
+    /// The journal may forget every slot up to here.
+    Trim(Slot),
+    /// Something an operator may want to know.
+    Event(Event),
+}
+
+/// A write of the journal with the messages that rest on it (A3).
+#[derive(Clone, PartialEq, Debug)]
+pub struct Write {
+    /// Names it in [`Input::Persisted`].
+    pub id: WriteId,
+    /// What becomes durable, all or nothing. May be empty: then `then` waits for the earlier writes only.
+    pub records: Vec<Record>,
+    /// Released when this and every earlier write is durable. A message to this node itself comes back as
+    /// [`Input::Receive`].
+    pub then: Vec<Envelope>,
+}
+
+/// A fact that must survive a crash.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Record {
+    /// A1: the acceptor's promise.
+    Promised(Ballot),
+    /// A2: the acceptor's vote in a slot; replaces an earlier one there.
+    Voted {
+        /// The slot.
+        slot: Slot,
+        /// The ballot voted in.
+        ballot: Ballot,
+        /// The value voted for.
+        value: Value,
+    },
+    /// C1: the value chosen in a slot, learned from a peer; replaces a vote there.
+    Learned {
+        /// The slot.
+        slot: Slot,
+        /// The chosen value.
+        value: Value,
+    },
+    /// Every slot up to here is chosen, and its entry in the journal is the chosen value.
+    Chosen(Slot),
+}
+
+/// What the journal holds for one slot.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Logged {
+    /// A vote, which may or may not be chosen.
+    Voted(Ballot, Value),
+    /// A value known to be chosen.
+    Learned(Value),
+}
+
+impl Logged {
+    /// The value, voted for or learned.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        match self {
+            Logged::Voted(_, value) | Logged::Learned(value) => value,
+        }
+    }
+}
+
+/// A chosen slot to be applied.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entry {
+    /// Where.
+    pub slot: Slot,
+    /// What.
+    pub value: Value,
+}
+
+/// How a request ended, as far as the core can tell (X2).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The read may be served from this node's state, which has applied at least this slot.
+    Read(Slot),
+    /// Certainly not done.
+    Refused(Refusal),
+    /// May or may not be done.
+    Unknown(Doubt),
+}
+
+/// Why a request was certainly not done.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No leader was found in time.
+    NoLeader,
+    /// The leader has lost its phase-2 quorum (E3).
+    NoQuorum,
+    /// The node that was asked does not lead, or no longer under that ballot.
+    NotLeader,
+    /// A queue is full; try later.
+    Overloaded,
+    /// The command is larger than a slot may be.
+    TooLarge,
+}
+
+/// Why it is not known whether a command was done.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Doubt {
+    /// The leader that had it was deposed (L6).
+    LeaderChanged,
+    /// It was proposed, and its deadline passed.
+    TimedOut,
+}
+
+/// Something an operator may want to know. The core logs nothing itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// This node suspects the leader and asks its peers whether they do too (E1).
+    Canvassing,
+    /// This node started phase 1.
+    Preparing(Ballot),
+    /// This node leads.
+    Leading(Ballot),
+    /// This node follows the leader of this ballot.
+    Following(Ballot),
+    /// This node gave way to a higher ballot (L6).
+    SteppedDown {
+        /// Its own ballot.
+        from: Ballot,
+        /// The ballot it saw.
+        to: Ballot,
+    },
+    /// The leader no longer hears a phase-2 quorum and stops accepting proposals (E3).
+    QuorumLost,
+    /// The leader hears a phase-2 quorum again.
+    QuorumRegained,
+    /// A message was not for this node, cluster or life of its disk (A8).
+    Misaddressed(Address),
+    /// An acceptor refused a ballot of this node.
+    Rejected {
+        /// The ballot that was refused.
+        ballot: Ballot,
+        /// What the acceptor had promised.
+        promised: Ballot,
+    },
+    /// A phase-2 quorum chose a slot that this node proposed.
+    ChosenAt {
+        /// The slot.
+        slot: Slot,
+        /// When it was proposed.
+        proposed: Time,
+        /// Whose vote completed the quorum.
+        last: NodeId,
+    },
+    /// A phase-1 quorum promised.
+    PhaseOne {
+        /// How long it took.
+        took: Duration,
+    },
+    /// This node needs slots that every peer it knows has trimmed.
+    OutOfReach {
+        /// The peer's trimmed prefix.
+        trimmed: Slot,
+    },
+}
+
+/// What a node is told once, when it is built. All durations are on the node's own clock.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This node in this life of its disk.
+    pub address: Address,
+    /// Names this process; drawn at random at each start.
+    pub boot: u64,
+    /// The configuration of slot 1 onwards.
+    pub genesis: Configuration,
+    /// How often a leader says that it is alive.
+    pub heartbeat_interval: Duration,
+    /// Shortest silence after which a leader is suspected; the wait is drawn between one and two of these.
+    pub election_timeout: Duration,
+    /// How much longer than others this node waits before it stands: 0 stands first.
+    pub reluctance: u32,
+    /// Most bytes of commands in one slot.
+    pub max_batch_bytes: usize,
+    /// Most bytes of commands proposed and not yet chosen.
+    pub max_inflight_bytes: usize,
+    /// Shortest time between the slots of a leader that has several in flight; gives batches time to fill.
+    pub batch_interval: Duration,
+    /// Slots in flight up to which a leader does not wait for a batch to fill.
+    pub eager_slots: usize,
+    /// Most commands that wait to be proposed or forwarded, or for their outcome.
+    pub max_queued: usize,
+    /// Most bytes of commands that wait to be proposed or forwarded.
+    pub max_queued_bytes: usize,
+    /// Bytes of applied entries kept in memory for peers that are slightly behind.
+    pub cache_bytes: usize,
+    /// Applied slots kept in the journal for peers that are slightly behind.
+    pub keep_slots: u64,
+}
+
+/// What a node found on its disk. [`Recovered::default`] is an empty disk.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Recovered {
+    /// The highest ballot promised.
+    pub promised: Ballot,
+    /// Every slot up to here is chosen.
+    pub chosen: Slot,
+    /// The state machine has durably applied everything up to here; the core asks for what follows again.
+    pub applied: Slot,
+    /// Every slot up to here is gone from the journal.
+    pub trimmed: Slot,
+    /// What the journal holds of the slots above `applied`, in slot order.
+    pub log: Vec<(Slot, Logged)>,
+}
