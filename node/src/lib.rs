@@ -10,6 +10,7 @@ pub mod clock;
 pub mod http;
 pub mod metrics;
 pub mod proto;
+pub mod relay;
 pub mod requests;
 pub mod settings;
 pub mod status;
