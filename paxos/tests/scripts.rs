@@ -19,6 +19,7 @@ use support::words;
 /// What commands a script may use; one line each.
 const COMMANDS: &str = "
 cluster SIZE SYSTEM [alpha N]   new nodes on empty disks; SYSTEM as in `majority`, `counts 4/2`
+quietly COMMAND                 does it and shows nothing
 campaign N                      time passes at N alone until it does something about leadership
 elect N                         silence at all nodes, then N campaigns and everything is delivered
 silence N.. SPAN                clocks of these nodes move on; nobody is woken
@@ -49,6 +50,9 @@ impl Stage {
 
     /// Does a command and returns what was seen.
     fn play(&mut self, line: &str) -> Result<Vec<String>, String> {
+        if let Some(quiet) = line.strip_prefix("quietly ") {
+            return self.play(quiet).map(|_| Vec::new());
+        }
         let words: Vec<&str> = line.split_whitespace().collect();
         let node = |at: usize| -> Result<u64, String> {
             words.get(at).and_then(|word| word.parse().ok()).ok_or("a node number is missing".to_string())
