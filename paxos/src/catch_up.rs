@@ -163,11 +163,9 @@ impl Replica {
                 );
                 return;
             }
-            Some(Logged::Voted(ballot, voted)) if Some(*ballot) == self.own_ballot() => {
-                assert!(
-                    *voted == value,
-                    "slot {slot} is chosen as {value:?} but {ballot} proposes {voted:?} there"
-                );
+            // C1: if this leader went on to announce the slot, votes for its own value would pass for chosen.
+            Some(Logged::Voted(ballot, voted)) if Some(*ballot) == self.own_ballot() && *voted != value => {
+                self.give_way_unseen(slot);
             }
             _ => {}
         }
