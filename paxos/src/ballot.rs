@@ -15,12 +15,18 @@ pub struct Ballot {
 
 impl Ballot {
     /// Below every ballot that a leader ever uses: what an acceptor that promised nothing has promised.
-    pub const ZERO: Ballot = Ballot { round: 0, leader: NodeId(0) };
+    pub const ZERO: Ballot = Ballot {
+        round: 0,
+        leader: NodeId(0),
+    };
 
     /// The smallest ballot of `leader` that is above this one.
     #[must_use]
     pub fn next_for(self, leader: NodeId) -> Ballot {
-        Ballot { round: self.round + 1, leader }
+        Ballot {
+            round: self.round + 1,
+            leader,
+        }
     }
 }
 

@@ -271,7 +271,7 @@ pub struct Options {
     pub batch_interval: Duration,
     /// Slots in flight up to which a leader does not wait for a batch to fill.
     pub eager_slots: usize,
-    /// Most commands that wait to be proposed or forwarded.
+    /// Most commands that wait to be proposed or forwarded, or for their outcome.
     pub max_queued: usize,
     /// Most bytes of commands that wait to be proposed or forwarded.
     pub max_queued_bytes: usize,

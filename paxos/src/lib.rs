@@ -1,18 +1,54 @@
 //! What a node may say next: Flexible Multi-Paxos as a pure state machine.
+//!
+//! A [`Replica`] is one node's acceptor, learner and (at times) leader. It is told what happened ([`Input`]) and says
+//! what must be done ([`Output`]): records to make durable, messages to send before or after that, chosen entries to
+//! apply, clients to answer. Time and randomness are arguments. There is no clock, socket, disk, thread or `async` in
+//! here, and with `no_std` none can creep in; so the simulator runs exactly this code, and one seed is one run.
+//!
+//! The rules that make it safe are numbered in `docs/protocol.md` (A1, L3, C1 …), and each number stands at the line
+//! that implements the rule:
+//!
+//! | room | what is decided there |
+//! |---|---|
+//! | `acceptor` | promises and votes (A1–A3, A8, A9, L10) |
+//! | `leader` | proposals, counting votes, announcing, health (L3–L5, L8, E3) |
+//! | `election` | suspecting, canvassing, phase 1, giving way (E1, E2, L1, L2, L6, L7, L9) |
+//! | `learner` | what is chosen, applying in order, trimming (C1, C2, C4) |
+//! | `catch_up` | fetching what was missed (C1) |
+//! | `reads` | linearizable reads (D1, D2, D6) |
+//! | `proposals` | commands from client to log, and what becomes of them (L6, X2) |
+//!
+//! What is not here yet: reconfiguration (every slot is asked for its configuration already), leases, snapshots, sessions.
 #![no_std]
 
 extern crate alloc;
 
+mod acceptor;
 mod ballot;
+mod catch_up;
+mod codec;
+mod configurations;
 mod effect;
+mod election;
+mod leader;
+mod learner;
+mod log;
 mod message;
+mod proposals;
+mod reads;
+mod replica;
+mod rng;
+mod status;
 mod time;
 mod value;
 
 pub use ballot::{Ballot, Slot};
+pub use codec::CodecError;
 pub use effect::{
     Doubt, Entry, Event, Input, Logged, Options, Outcome, Output, Record, Recovered, Refusal, RequestId, Write, WriteId,
 };
 pub use message::{Address, ClusterId, Envelope, Message, Urgency, Vote};
+pub use replica::{Replica, Wake};
+pub use status::{Standing, Status};
 pub use time::Time;
 pub use value::{Batch, Command, CommandId, MalformedBatch, Value};

@@ -26,7 +26,11 @@ pub struct Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.node)?;
-        if self.incarnation.0 != 1 { write!(f, "/{}", self.incarnation.0) } else { Ok(()) }
+        if self.incarnation.0 != 1 {
+            write!(f, "/{}", self.incarnation.0)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -177,11 +181,17 @@ pub enum Message {
     Forward {
         /// The ballot under which the sender believes the receiver to lead.
         ballot: Ballot,
+        /// Grows with every `Forward` of the sender's process; a leader takes none twice.
+        number: u64,
         /// The commands.
         commands: Vec<Command>,
     },
     /// The commands with these sequence numbers were certainly not proposed.
     ForwardRefused {
+        /// The ballot to which they were forwarded.
+        ballot: Ballot,
+        /// The process whose commands they are.
+        boot: u64,
         /// Why.
         reason: Refusal,
         /// Sequence numbers of the refused commands.
@@ -189,11 +199,15 @@ pub enum Message {
     },
     /// D6: "which prefix must I have applied to serve reads that arrived by now?"
     ReadIndex {
+        /// The process that asks.
+        boot: u64,
         /// Names the question; later questions have larger numbers.
         batch: u64,
     },
     /// Answer to [`Message::ReadIndex`].
     ReadIndexReply {
+        /// The process that asked.
+        boot: u64,
         /// The question.
         batch: u64,
         /// The prefix, or why it is not to be had.
@@ -223,6 +237,17 @@ pub enum Message {
 }
 
 impl Message {
+    /// The ballot in whose name this is said, if only that ballot's leader may say it.
+    pub(crate) fn reign(&self) -> Option<Ballot> {
+        match self {
+            Message::Prepare { ballot, .. }
+            | Message::Accept { ballot, .. }
+            | Message::Commit { ballot, .. }
+            | Message::Heartbeat { ballot, .. } => Some(*ballot),
+            _ => None,
+        }
+    }
+
     /// Which stream carries it.
     #[must_use]
     pub fn urgency(&self) -> Urgency {

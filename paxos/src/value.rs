@@ -96,7 +96,10 @@ impl Batch {
             bytes.put_slice(&command.payload);
             count += 1;
         }
-        Batch { count, bytes: bytes.freeze() }
+        Batch {
+            count,
+            bytes: bytes.freeze(),
+        }
     }
 
     /// Takes bytes that [`Batch::as_bytes`] gave elsewhere, and checks that they are whole.
@@ -155,7 +158,10 @@ impl Batch {
             let len = header.get_u32_le() as usize;
             let start = at + COMMAND_HEADER;
             at = start + len;
-            Some(Command { id, payload: self.bytes.slice(start..at) })
+            Some(Command {
+                id,
+                payload: self.bytes.slice(start..at),
+            })
         })
     }
 }

@@ -1,0 +1,162 @@
+//! The acceptor: what this node has promised and voted for (rules A1, A2, A3, A8, A9, L10).
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::ballot::{Ballot, Slot};
+use crate::effect::{Logged, Record};
+use crate::message::{Address, Message, Vote};
+use crate::replica::Replica;
+use crate::value::Value;
+
+/// Most bytes of values in one page of a promise (L9).
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Votes are taken up to this many windows ahead of the chosen prefix; further ahead this node must catch up first.
+const WINDOWS_AHEAD: u64 = 2;
+
+/// Most bytes of values that wait to be chosen and applied here before further votes are declined.
+const MAX_UNAPPLIED_BYTES: usize = 512 << 20;
+
+impl Replica {
+    /// A1: promises `ballot` unless a higher one was promised, and reports the votes from `first` on.
+    pub(crate) fn on_prepare(&mut self, from: Address, ballot: Ballot, first: Slot) {
+        if ballot < self.promised {
+            let promised = self.promised;
+            self.answer(from, Message::Reject { ballot, promised });
+            return;
+        }
+        let mut records = Vec::new();
+        if ballot > self.promised {
+            self.observe(ballot);
+            self.promised = ballot;
+            records.push(Record::Promised(ballot));
+            self.grant_time();
+        }
+        let promise = self.promise_page(ballot, first);
+        let reply = self.envelope(from, promise);
+        // A3: the promise leaves when it is on the disk.
+        self.write(records, vec![reply]);
+    }
+
+    /// L9: as many votes from `first` on as fit a page. Votes in ballots below a promised one are frozen, so pages taken
+    /// at different times still make one promise.
+    fn promise_page(&self, ballot: Ballot, first: Slot) -> Message {
+        let last = self.log.last();
+        let mut votes = Vec::new();
+        let mut bytes = 0;
+        let mut to = None;
+        // L7: what is decided is not reported as a vote; the candidate learns it.
+        let mut slot = first.max(self.log.chosen.next());
+        while slot <= last {
+            if bytes >= PAGE_BYTES {
+                to = Some(Slot(slot.0 - 1));
+                break;
+            }
+            match self.log.at(slot) {
+                Some(Logged::Voted(ballot, value)) => {
+                    bytes += value.size();
+                    votes.push(Vote {
+                        slot,
+                        ballot: *ballot,
+                        value: value.clone(),
+                    });
+                }
+                // Chosen, but above a gap: no vote outranks it, and it is safe in every ballot up to the promised one.
+                Some(Logged::Learned(value)) => {
+                    bytes += value.size();
+                    votes.push(Vote {
+                        slot,
+                        ballot,
+                        value: value.clone(),
+                    });
+                }
+                None => {}
+            }
+            slot = slot.next();
+        }
+        let (chosen, trimmed) = (self.log.chosen, self.log.trimmed);
+        Message::Promise {
+            ballot,
+            from: first,
+            to,
+            votes,
+            chosen,
+            trimmed,
+        }
+    }
+
+    /// A2: votes unless a higher ballot was promised.
+    pub(crate) fn on_accept(&mut self, from: Address, ballot: Ballot, slot: Slot, value: Value, chosen: Slot) {
+        if ballot < self.promised {
+            let promised = self.promised;
+            self.answer(from, Message::Reject { ballot, promised });
+            return;
+        }
+        self.follow(from, ballot);
+        let mut records = Vec::new();
+        if ballot > self.promised {
+            // A vote promises its ballot: an older leader must not get past it (mutant 9).
+            self.promised = ballot;
+            records.push(Record::Promised(ballot));
+        }
+        if slot <= self.log.chosen {
+            // L10: decided; what was chosen stays, and the leader learns it. A9: it can only be the same value.
+            if let Some(known) = self.log.value(slot) {
+                assert!(
+                    *known == value,
+                    "slot {slot} is chosen as {known:?} but ballot {ballot} proposes {value:?} there"
+                );
+            }
+            let reply = self.envelope(
+                from,
+                Message::Decided {
+                    ballot,
+                    chosen: self.log.chosen,
+                },
+            );
+            self.write(records, vec![reply]);
+        } else if self.may_hold(slot) {
+            if self.must_record(slot, ballot, &value) {
+                self.log
+                    .put(slot, Logged::Voted(ballot, value.clone()), self.next_write());
+                records.push(Record::Voted { slot, ballot, value });
+            }
+            let reply = self.envelope(from, Message::Accepted { ballot, slot });
+            // A3: the vote counts when it is on the disk.
+            self.write(records, vec![reply]);
+        } else if !records.is_empty() {
+            self.write(records, Vec::new());
+        }
+        self.on_commit(from, ballot, chosen);
+    }
+
+    /// Whether the vote is new to the disk; a repeated `Accept` is only answered again.
+    fn must_record(&self, slot: Slot, ballot: Ballot, value: &Value) -> bool {
+        match self.log.at(slot) {
+            Some(Logged::Voted(earlier, voted)) if *earlier == ballot => {
+                // L4: one value for each ballot and slot.
+                assert!(
+                    voted == value,
+                    "ballot {ballot} proposed {voted:?} and then {value:?} in slot {slot}"
+                );
+                false
+            }
+            Some(Logged::Learned(known)) => {
+                // A9. The value is durable as chosen, which outlasts any vote.
+                assert!(
+                    known == value,
+                    "slot {slot} is chosen as {known:?} but ballot {ballot} proposes {value:?} there"
+                );
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// A node far behind takes no further votes: they would only pile up in memory.
+    fn may_hold(&self, slot: Slot) -> bool {
+        slot <= self.log.chosen.plus(WINDOWS_AHEAD * self.configurations.alpha())
+            && self.log.bytes() < MAX_UNAPPLIED_BYTES + self.options.cache_bytes
+    }
+}

@@ -1,0 +1,188 @@
+//! Catching up: fetching chosen values that this node missed, nearest peer first (rules C1, C4, L7).
+
+use alloc::vec::Vec;
+
+use quorum::NodeId;
+
+use crate::ballot::Slot;
+use crate::effect::{Event, Logged, Output, Record};
+use crate::election::Role;
+use crate::message::{Address, Message};
+use crate::replica::Replica;
+use crate::time::Time;
+use crate::value::Value;
+
+/// Most slots asked for at once.
+const FETCH_SLOTS: u64 = 1024;
+
+/// Most bytes of values sent at once.
+const FETCH_BYTES: usize = 4 << 20;
+
+/// The state of this node's catching up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CatchUp {
+    /// When to ask, or to ask somebody else.
+    due: Option<Time>,
+    /// Who was asked.
+    asked: Option<Address>,
+    /// Who could not help since the chosen prefix last grew.
+    tried: Vec<NodeId>,
+    /// The chosen prefix when somebody was last asked.
+    since: Slot,
+}
+
+impl Replica {
+    /// Notices that chosen slots are missing. A follower grants a moment: their votes may be on the way.
+    pub(crate) fn settle_catch_up(&mut self) {
+        if self.log.chosen >= self.log.known {
+            self.catch_up = CatchUp::default();
+            return;
+        }
+        if self.catch_up.due.is_some() {
+            return;
+        }
+        let far = self.log.known > self.log.chosen.plus(self.configurations.alpha());
+        let urgent = matches!(self.role, Role::Preparing(_)) || far;
+        let grace = self.patience() / 4;
+        self.catch_up.due = Some(if urgent { self.now } else { self.now + grace });
+    }
+
+    pub(crate) fn catch_up_deadline(&self) -> Time {
+        self.catch_up.due.unwrap_or(Time::NEVER)
+    }
+
+    pub(crate) fn tick_catch_up(&mut self) {
+        if self.now < self.catch_up_deadline() || self.log.chosen >= self.log.known {
+            return;
+        }
+        if let Some(asked) = self.catch_up.asked.take()
+            && self.catch_up.since == self.log.chosen
+        {
+            self.catch_up.tried.push(asked.node);
+        }
+        self.fetch();
+    }
+
+    fn fetch(&mut self) {
+        let mut peers = self.peers();
+        peers.sort_by_key(|peer| self.round_trip(peer.node));
+        let untried = peers
+            .iter()
+            .copied()
+            .find(|peer| !self.catch_up.tried.contains(&peer.node));
+        if untried.is_none() {
+            self.catch_up.tried.clear();
+        }
+        let Some(peer) = untried.or(peers.first().copied()) else {
+            return;
+        };
+        let from = self.log.chosen.next();
+        let to = self.log.known.min(self.log.chosen.plus(FETCH_SLOTS));
+        self.catch_up.asked = Some(peer);
+        self.catch_up.since = self.log.chosen;
+        self.catch_up.due = Some(self.now + self.patience());
+        self.send(peer, Message::Fetch { from, to });
+    }
+
+    /// A peer misses chosen slots.
+    pub(crate) fn on_fetch(&mut self, peer: Address, from: Slot, to: Slot) {
+        let (chosen, trimmed) = (self.log.chosen, self.log.trimmed);
+        if from <= trimmed {
+            self.send(peer, Message::Trimmed { trimmed });
+            return;
+        }
+        let to = to.min(chosen).min(from.plus(FETCH_SLOTS - 1));
+        if from <= to && !self.log.in_memory(from) {
+            self.output(Output::Load {
+                peer,
+                from,
+                to,
+                max_bytes: FETCH_BYTES,
+            });
+            return;
+        }
+        let mut values = Vec::new();
+        let mut bytes = 0;
+        let mut slot = from;
+        while slot <= to && bytes < FETCH_BYTES {
+            let value = self
+                .log
+                .value(slot)
+                .expect("a chosen slot above the evicted ones is in memory");
+            bytes += value.size();
+            values.push(value.clone());
+            slot = slot.next();
+        }
+        self.send(peer, Message::Chosen { from, values, chosen });
+    }
+
+    pub(crate) fn on_loaded(&mut self, peer: Address, from: Slot, values: Vec<Value>) {
+        let chosen = self.log.chosen;
+        self.send(peer, Message::Chosen { from, values, chosen });
+    }
+
+    /// C1: chosen values of slots from `first` on.
+    pub(crate) fn on_chosen(&mut self, from: Address, first: Slot, values: Vec<Value>, chosen: Slot) {
+        self.log.known = self.log.known.max(chosen);
+        let ahead = self.log.chosen.plus(FETCH_SLOTS);
+        let mut records = Vec::new();
+        let mut slot = first;
+        for value in values {
+            if slot > self.log.chosen && slot <= ahead {
+                self.learn(slot, value, &mut records);
+            }
+            slot = slot.next();
+        }
+        if !records.is_empty() {
+            self.write(records, Vec::new());
+        }
+        self.advance();
+        if self.catch_up.asked == Some(from) {
+            self.catch_up.asked = None;
+            if self.log.chosen > self.catch_up.since {
+                self.catch_up.tried.clear();
+            } else {
+                self.catch_up.tried.push(from.node);
+            }
+            if self.log.chosen < self.log.known && self.catch_up.tried.len() < self.peers().len() {
+                self.fetch();
+            }
+        }
+    }
+
+    fn learn(&mut self, slot: Slot, value: Value, records: &mut Vec<Record>) {
+        match self.log.at(slot) {
+            Some(Logged::Learned(known)) => {
+                // A9: what is chosen never changes.
+                assert!(
+                    *known == value,
+                    "slot {slot} is chosen as {known:?} but a peer has {value:?} there"
+                );
+                return;
+            }
+            Some(Logged::Voted(ballot, voted)) if Some(*ballot) == self.own_ballot() => {
+                assert!(
+                    *voted == value,
+                    "slot {slot} is chosen as {value:?} but {ballot} proposes {voted:?} there"
+                );
+            }
+            _ => {}
+        }
+        self.log.put(slot, Logged::Learned(value.clone()), self.next_write());
+        records.push(Record::Learned { slot, value });
+    }
+
+    /// C3: a peer no longer has what this node needs.
+    pub(crate) fn on_trimmed(&mut self, from: Address, trimmed: Slot) {
+        self.log.known = self.log.known.max(trimmed);
+        if self.catch_up.asked == Some(from) {
+            self.catch_up.asked = None;
+            self.catch_up.tried.push(from.node);
+            if self.catch_up.tried.len() >= self.peers().len() {
+                self.event(Event::OutOfReach { trimmed });
+            } else {
+                self.fetch();
+            }
+        }
+    }
+}

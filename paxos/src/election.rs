@@ -1,0 +1,393 @@
+//! Elections: suspecting, canvassing, phase 1, and giving way (rules E1, E2, L1, L2, L6, L7, L9, L10).
+//!
+//! Safety needs only the rules with an L; who stands when is a matter of being quick and quiet.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use quorum::{NodeId, Phase};
+
+use crate::ballot::{Ballot, Slot};
+use crate::effect::{Event, Record};
+use crate::leader::Leading;
+use crate::message::{Address, Message, Vote};
+use crate::replica::{Replica, members};
+use crate::time::Time;
+use crate::value::Value;
+
+/// What a node is doing about leadership.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether others miss the leader too (E1).
+    Canvassing(Canvass),
+    /// Is in phase 1.
+    Preparing(Candidacy),
+    /// Leads.
+    Leading(Leading),
+}
+
+/// A canvass under way.
+#[derive(Debug)]
+pub(crate) struct Canvass {
+    granted: Vec<Address>,
+}
+
+/// A phase 1 under way.
+#[derive(Debug)]
+pub(crate) struct Candidacy {
+    pub(crate) ballot: Ballot,
+    /// The first slot asked about.
+    from: Slot,
+    started: Time,
+    resend_at: Time,
+    /// Next slot that a page of each promise must begin at (L9).
+    pages: BTreeMap<Address, Slot>,
+    /// Whose promise is complete.
+    promised: Vec<Address>,
+    /// The highest-ballot vote of each slot among the promises (L3 iii).
+    votes: BTreeMap<Slot, (Ballot, Value)>,
+    /// Every slot up to here is decided, by somebody's promise (L7).
+    decided: Slot,
+    /// How long phase 1 took, once it is done.
+    done: Option<Duration>,
+}
+
+/// What a node knows of leadership, whatever its role.
+#[derive(Debug, Default)]
+pub(crate) struct Election {
+    /// The ballot that is followed.
+    pub(crate) leader: Option<Ballot>,
+    /// D2: phase 1 of that ballot showed that slots up to here might be chosen.
+    pub(crate) horizon: Option<(Ballot, Slot)>,
+    /// What the leader said of itself (E3).
+    pub(crate) leader_healthy: bool,
+    /// When a leader was last heard.
+    heard: Option<Time>,
+    /// When patience ends: a follower's with its leader, a canvass's or a candidacy's with itself.
+    timeout_at: Time,
+    /// Counts attempts in vain since a leader was last followed; widens the back-off (E2).
+    failures: u32,
+    /// Counts canvasses.
+    attempt: u64,
+}
+
+impl Replica {
+    /// E1: shortest silence that means anything on these links.
+    pub(crate) fn silence(&self) -> Duration {
+        self.options.election_timeout.max(self.longest_round_trip() * 4)
+    }
+
+    /// E1, E2: waits a randomised while for a leader; longer after failures, and when others are preferred.
+    pub(crate) fn await_leader(&mut self) {
+        let silence = self.silence();
+        let jitter = self.rng.up_to(silence * (1 << self.election.failures.min(4)));
+        let reluctance = silence * self.options.reluctance.min(16) / 2;
+        self.election.timeout_at = self.now + silence + reluctance + jitter;
+    }
+
+    /// Somebody else prepares: give it time.
+    pub(crate) fn grant_time(&mut self) {
+        if matches!(self.role, Role::Follower | Role::Canvassing(_)) {
+            self.role = Role::Follower;
+            self.await_leader();
+        }
+    }
+
+    pub(crate) fn election_deadline(&self) -> Time {
+        match &self.role {
+            Role::Leading(_) => Time::NEVER,
+            _ if !self.configurations.is_voter(self.me()) => Time::NEVER,
+            Role::Preparing(candidacy) => self.election.timeout_at.min(candidacy.resend_at),
+            _ => self.election.timeout_at,
+        }
+    }
+
+    pub(crate) fn tick_election(&mut self) {
+        if self.now < self.election_deadline() {
+            return;
+        }
+        match &self.role {
+            Role::Leading(_) => {}
+            Role::Follower => self.canvass(),
+            Role::Preparing(_) if self.now < self.election.timeout_at => self.resend_prepares(),
+            Role::Canvassing(_) | Role::Preparing(_) => {
+                self.election.failures += 1;
+                self.role = Role::Follower;
+                self.await_leader();
+            }
+        }
+    }
+
+    /// E1: before raising its ballot a node asks whether a phase-1 quorum misses the leader as well.
+    fn canvass(&mut self) {
+        self.election.leader = None;
+        self.election.attempt += 1;
+        self.election.timeout_at = self.now + self.patience() * 2;
+        let (attempt, chosen) = (self.election.attempt, self.log.chosen);
+        self.role = Role::Canvassing(Canvass {
+            granted: alloc::vec![self.me()],
+        });
+        self.event(Event::Canvassing);
+        for peer in self.peers() {
+            self.send(peer, Message::Canvass { attempt, chosen });
+        }
+        self.stand_if_granted();
+    }
+
+    pub(crate) fn on_canvass(&mut self, from: Address, attempt: u64, chosen: Slot) {
+        let leads = matches!(&self.role, Role::Leading(leading) if leading.healthy);
+        let hears = self
+            .election
+            .heard
+            .is_some_and(|heard| self.now.since(heard) < self.options.election_timeout);
+        let in_reach = chosen >= self.log.trimmed;
+        let (granted, promised) = (!leads && !hears && in_reach, self.promised);
+        self.send(
+            from,
+            Message::CanvassReply {
+                attempt,
+                granted,
+                promised,
+            },
+        );
+    }
+
+    pub(crate) fn on_canvass_reply(&mut self, from: Address, attempt: u64, granted: bool, promised: Ballot) {
+        self.highest = self.highest.max(promised);
+        if let Role::Canvassing(canvass) = &mut self.role
+            && attempt == self.election.attempt
+            && granted
+            && !canvass.granted.contains(&from)
+        {
+            canvass.granted.push(from);
+            self.stand_if_granted();
+        }
+    }
+
+    fn stand_if_granted(&mut self) {
+        if let Role::Canvassing(canvass) = &self.role
+            && self.have_quorum(Phase::One, &canvass.granted)
+        {
+            self.stand();
+        }
+    }
+
+    /// Whether `addresses` are a quorum of every configuration that governs an open slot.
+    pub(crate) fn have_quorum(&self, phase: Phase, addresses: &[Address]) -> bool {
+        self.configurations
+            .all_have_quorum(self.log.chosen, phase, |configuration| {
+                members(configuration, addresses.iter().copied())
+            })
+    }
+
+    /// L1: takes a larger round than any seen, and asks for promises once its own is durable.
+    fn stand(&mut self) {
+        let ballot = self.highest.max(self.promised).next_for(self.me().node);
+        self.promised = ballot;
+        self.highest = ballot;
+        let from = self.log.chosen.next();
+        self.role = Role::Preparing(Candidacy {
+            ballot,
+            from,
+            started: self.now,
+            resend_at: self.now + self.patience(),
+            pages: BTreeMap::new(),
+            promised: Vec::new(),
+            votes: BTreeMap::new(),
+            decided: self.log.chosen,
+            done: None,
+        });
+        self.election.timeout_at = self.now + self.silence() * 2;
+        self.event(Event::Preparing(ballot));
+        // L2: one Prepare covers every slot above the chosen prefix. It goes to this node's own acceptor as well.
+        let mut everybody = self.peers();
+        everybody.push(self.me());
+        let prepares = everybody
+            .into_iter()
+            .map(|to| self.envelope(to, Message::Prepare { ballot, from }))
+            .collect::<Vec<_>>();
+        self.write(alloc::vec![Record::Promised(ballot)], prepares);
+    }
+
+    /// Asks again those whose promise is not complete, for the page that is missing.
+    fn resend_prepares(&mut self) {
+        let resend_at = self.now + self.patience();
+        let mut everybody = self.peers();
+        everybody.push(self.me());
+        let Role::Preparing(candidacy) = &mut self.role else {
+            return;
+        };
+        candidacy.resend_at = resend_at;
+        let ballot = candidacy.ballot;
+        let first = candidacy.from;
+        let missing: Vec<(Address, Slot)> = everybody
+            .into_iter()
+            .filter(|peer| !candidacy.promised.contains(peer))
+            .map(|peer| (peer, candidacy.pages.get(&peer).copied().unwrap_or(first)))
+            .collect();
+        for (to, from) in missing {
+            // L1 holds still, but the first Prepare may not have left: this one waits for the same write.
+            self.answer(to, Message::Prepare { ballot, from });
+        }
+    }
+
+    /// L3 ii, L9: takes one page of a promise; the promise counts when its last page is here.
+    #[expect(clippy::too_many_arguments, reason = "one argument for each field of the message")]
+    pub(crate) fn on_promise(
+        &mut self,
+        from: Address,
+        ballot: Ballot,
+        first: Slot,
+        to: Option<Slot>,
+        votes: Vec<Vote>,
+        chosen: Slot,
+        trimmed: Slot,
+    ) {
+        let Role::Preparing(candidacy) = &mut self.role else {
+            return;
+        };
+        let expected = candidacy.pages.get(&from).copied().unwrap_or(candidacy.from);
+        if candidacy.ballot != ballot || candidacy.promised.contains(&from) || first != expected {
+            // Of an older ballot, repeated, or not the page that is missing (mutants 19 to 21).
+            return;
+        }
+        // L7, L10: what somebody knows as decided is learned, never proposed.
+        candidacy.decided = candidacy.decided.max(chosen).max(trimmed);
+        for vote in votes {
+            let best = candidacy.votes.entry(vote.slot).or_insert((vote.ballot, Value::Noop));
+            // L3 iii: the vote of the highest ballot wins.
+            if vote.ballot >= best.0 {
+                *best = (vote.ballot, vote.value);
+            }
+        }
+        let decided = candidacy.decided;
+        match to {
+            Some(last) => {
+                candidacy.pages.insert(from, last.next());
+                self.answer(
+                    from,
+                    Message::Prepare {
+                        ballot,
+                        from: last.next(),
+                    },
+                );
+            }
+            None => candidacy.promised.push(from),
+        }
+        self.log.known = self.log.known.max(decided);
+        self.election.timeout_at = self.now + self.silence() * 2;
+        self.settle_candidacy();
+    }
+
+    /// Leads once a phase-1 quorum has promised and everything it reported as decided is known here (L7).
+    pub(crate) fn settle_candidacy(&mut self) {
+        let Role::Preparing(candidacy) = &self.role else { return };
+        if candidacy.done.is_none() {
+            if !self.have_quorum(Phase::One, &candidacy.promised) {
+                return;
+            }
+            let took = self.now.since(candidacy.started);
+            self.event(Event::PhaseOne { took });
+            if let Role::Preparing(candidacy) = &mut self.role {
+                candidacy.done = Some(took);
+            }
+        }
+        let Role::Preparing(candidacy) = &mut self.role else {
+            return;
+        };
+        if candidacy.decided > self.log.chosen {
+            return;
+        }
+        let ballot = candidacy.ballot;
+        let adopted = core::mem::take(&mut candidacy.votes);
+        self.lead(
+            ballot,
+            adopted.into_iter().map(|(slot, (_, value))| (slot, value)).collect(),
+        );
+    }
+
+    /// Notes a ballot seen anywhere, and gives way to it if it is above this node's own (L6).
+    pub(crate) fn observe(&mut self, ballot: Ballot) {
+        self.highest = self.highest.max(ballot);
+        if self.own_ballot().is_some_and(|own| own < ballot) {
+            self.step_down(ballot);
+        } else if self.election.leader.is_some_and(|leader| leader < ballot) {
+            self.election.leader = None;
+        }
+    }
+
+    /// The ballot under which this node leads or stands.
+    pub(crate) fn own_ballot(&self) -> Option<Ballot> {
+        match &self.role {
+            Role::Preparing(candidacy) => Some(candidacy.ballot),
+            Role::Leading(leading) => Some(leading.ballot),
+            Role::Follower | Role::Canvassing(_) => None,
+        }
+    }
+
+    /// L6: gives way to a higher ballot at once.
+    fn step_down(&mut self, to: Ballot) {
+        let Some(from) = self.own_ballot() else { return };
+        self.event(Event::SteppedDown { from, to });
+        if let Role::Leading(leading) = core::mem::replace(&mut self.role, Role::Follower) {
+            self.abandon(leading);
+        } else {
+            self.election.failures += 1;
+        }
+        self.election.leader = None;
+        self.await_leader();
+    }
+
+    pub(crate) fn clear_failures(&mut self) {
+        self.election.failures = 0;
+    }
+
+    /// Follows the leader of `ballot`, which is at least what this node has promised.
+    pub(crate) fn follow(&mut self, from: Address, ballot: Ballot) {
+        if from == self.me() {
+            return;
+        }
+        self.observe(ballot);
+        if self.election.leader != Some(ballot) {
+            self.election.leader = Some(ballot);
+            self.election.leader_healthy = true;
+            self.event(Event::Following(ballot));
+        }
+        self.role = Role::Follower;
+        self.election.failures = 0;
+        self.election.heard = Some(self.now);
+        self.await_leader();
+    }
+
+    /// An acceptor has promised more than this node asked for.
+    pub(crate) fn on_reject(&mut self, ballot: Ballot, promised: Ballot) {
+        if self.own_ballot() == Some(ballot) {
+            self.event(Event::Rejected { ballot, promised });
+        }
+        self.observe(promised);
+    }
+
+    /// The leader refuses what only a leader would take: it no longer is one.
+    pub(crate) fn forget_leader(&mut self, ballot: Ballot) {
+        if self.election.leader == Some(ballot) {
+            self.election.leader = None;
+        }
+    }
+
+    /// Where the leader that is followed can be reached.
+    pub(crate) fn leader_address(&self) -> Option<(Ballot, Address)> {
+        let ballot = self.election.leader?;
+        self.address_of(ballot.leader).map(|address| (ballot, address))
+    }
+
+    fn address_of(&self, node: NodeId) -> Option<Address> {
+        let member = self.configurations.newest().member(node)?;
+        Some(Address {
+            node,
+            incarnation: member.incarnation,
+        })
+    }
+}

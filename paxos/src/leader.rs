@@ -1,0 +1,489 @@
+//! The leader: proposing, counting votes, announcing, staying in touch (rules L3, L4, L5, L6, L8, C1, D2, E3).
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use quorum::{NodeId, NodeSet, Phase, QuorumSystem};
+
+use crate::ballot::{Ballot, Slot};
+use crate::effect::{Event, Logged, Record};
+use crate::election::Role;
+use crate::message::{Address, Message};
+use crate::proposals::Inbox;
+use crate::reads::Rounds;
+use crate::replica::Replica;
+use crate::time::Time;
+use crate::value::Value;
+
+/// Most bytes sent again to one peer in one go.
+const RESEND_BYTES: usize = 1 << 20;
+
+/// A leader proposes nothing while its own state machine is this many windows behind.
+const WINDOWS_UNAPPLIED: u64 = 4;
+
+/// What a leader knows of one member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Follower {
+    /// The last round of heartbeats that it answered (D1).
+    pub(crate) round: u64,
+    /// When it was last heard under this ballot.
+    heard: Time,
+    /// The chosen prefix that it knows.
+    pub(crate) chosen: Slot,
+    /// The prefix that its state machine holds durably.
+    flushed: Slot,
+}
+
+/// A proposal whose slot is not in the chosen prefix yet. Its value is in the log.
+#[derive(Debug)]
+struct InFlight {
+    acks: NodeSet,
+    chosen: bool,
+    bytes: usize,
+    proposed: Time,
+    sent: Time,
+}
+
+/// A reign.
+#[derive(Debug)]
+pub(crate) struct Leading {
+    pub(crate) ballot: Ballot,
+    /// D2: every slot that phase 1 showed might be chosen is at or below this one.
+    pub(crate) horizon: Slot,
+    /// Values that phase 1 bound to their slots, until they are proposed (L3 iii).
+    adopted: BTreeMap<Slot, Value>,
+    /// The slots from `first` on, without gaps.
+    in_flight: VecDeque<InFlight>,
+    first: Slot,
+    in_flight_bytes: usize,
+    /// How many of `in_flight` are not chosen yet.
+    unchosen: usize,
+    last_opened: Option<Time>,
+    /// The chosen prefix that everybody was told.
+    announced: Slot,
+    pub(crate) followers: BTreeMap<Address, Follower>,
+    pub(crate) round: u64,
+    pub(crate) rounds: Rounds,
+    pub(crate) inbox: Inbox,
+    heartbeat_at: Time,
+    /// E3: whether a phase-2 quorum was heard within the election timeout.
+    pub(crate) healthy: bool,
+}
+
+impl Leading {
+    /// The first slot without a proposal.
+    fn next(&self) -> Slot {
+        self.first.plus(self.in_flight.len() as u64)
+    }
+}
+
+impl Replica {
+    /// Begins a reign: a phase-1 quorum promised `ballot` and reported `adopted`.
+    pub(crate) fn lead(&mut self, ballot: Ballot, mut adopted: BTreeMap<Slot, Value>) {
+        assert!(
+            self.promised == ballot,
+            "leads under {ballot} having promised {}",
+            self.promised
+        );
+        let chosen = self.log.chosen;
+        adopted.retain(|slot, _| *slot > chosen);
+        let horizon = adopted.last_key_value().map_or(chosen, |(slot, _)| *slot);
+        let now = self.now;
+        let fresh = Follower {
+            round: 0,
+            heard: now,
+            chosen: Slot::ZERO,
+            flushed: Slot::ZERO,
+        };
+        self.role = Role::Leading(Leading {
+            ballot,
+            horizon,
+            adopted,
+            in_flight: VecDeque::new(),
+            first: chosen.next(),
+            in_flight_bytes: 0,
+            unchosen: 0,
+            last_opened: None,
+            announced: Slot::ZERO,
+            followers: self.peers().into_iter().map(|peer| (peer, fresh)).collect(),
+            round: 0,
+            rounds: Rounds::default(),
+            inbox: Inbox::default(),
+            heartbeat_at: now,
+            healthy: true,
+        });
+        self.election.leader = Some(ballot);
+        self.election.horizon = Some((ballot, horizon));
+        self.election.leader_healthy = true;
+        self.clear_failures();
+        self.event(Event::Leading(ballot));
+        self.send_heartbeats();
+    }
+
+    /// L6: what was proposed and not seen chosen has an unknown outcome; what was not proposed goes elsewhere.
+    pub(crate) fn abandon(&mut self, leading: Leading) {
+        self.return_inbox(leading.ballot, leading.inbox);
+        self.return_rounds(leading.rounds);
+    }
+
+    /// Proposes what may be proposed now: first what phase 1 bound, then new commands.
+    pub(crate) fn propose_all(&mut self) {
+        while let Some((slot, value)) = self.next_proposal() {
+            self.propose(slot, value);
+        }
+    }
+
+    fn next_proposal(&mut self) -> Option<(Slot, Value)> {
+        let alpha = self.configurations.alpha();
+        let unapplied = self.log.chosen.0 - self.log.applied.0;
+        let (chosen, now) = (self.log.chosen, self.now);
+        let (eager, interval) = (self.options.eager_slots, self.options.batch_interval);
+        let (max_batch, max_in_flight) = (self.options.max_batch_bytes, self.options.max_inflight_bytes);
+        let Role::Leading(leading) = &mut self.role else {
+            return None;
+        };
+        let slot = leading.next();
+        // L3 i: config(slot) is known, and the window bounds what a successor may have to recover.
+        if slot > chosen.plus(alpha)
+            || unapplied > WINDOWS_UNAPPLIED * alpha
+            || leading.in_flight_bytes >= max_in_flight
+        {
+            return None;
+        }
+        if slot <= leading.horizon {
+            // L3 iii: the value that phase 1 bound to the slot, or a no-op where it bound none.
+            return Some((slot, leading.adopted.remove(&slot).unwrap_or(Value::Noop)));
+        }
+        if !leading.healthy || self.proposals.queue.is_empty() {
+            return None;
+        }
+        let full = self.proposals.queue.bytes() >= max_batch;
+        let rested = leading.last_opened.is_none_or(|at| now.since(at) >= interval);
+        if leading.unchosen >= eager && !full && !rested {
+            return None;
+        }
+        leading.last_opened = Some(now);
+        let ballot = leading.ballot;
+        Some((slot, self.next_batch(ballot)))
+    }
+
+    /// When a batch that waits to fill has waited long enough.
+    pub(crate) fn batch_deadline(&self) -> Time {
+        let Role::Leading(leading) = &self.role else {
+            return Time::NEVER;
+        };
+        let interval = self.options.batch_interval;
+        let window = leading.next() <= self.log.chosen.plus(self.configurations.alpha())
+            && leading.in_flight_bytes < self.options.max_inflight_bytes;
+        let batch = match leading.last_opened {
+            Some(at) if leading.healthy && window && !self.proposals.queue.is_empty() => at + interval,
+            _ => Time::NEVER,
+        };
+        batch.min(leading.rounds.deadline(interval))
+    }
+
+    /// L4, L8: sends the one value of this ballot and slot to everybody, in parallel with this node's own write.
+    fn propose(&mut self, slot: Slot, value: Value) {
+        let (now, chosen) = (self.now, self.log.chosen);
+        let Role::Leading(leading) = &mut self.role else { return };
+        let ballot = leading.ballot;
+        assert!(
+            self.promised == ballot,
+            "proposes under {ballot} having promised {}",
+            self.promised
+        );
+        let bytes = value.size();
+        leading.in_flight.push_back(InFlight {
+            acks: NodeSet::EMPTY,
+            chosen: false,
+            bytes,
+            proposed: now,
+            sent: now,
+        });
+        leading.in_flight_bytes += bytes;
+        leading.unchosen += 1;
+        leading.announced = chosen;
+        for peer in self.peers() {
+            self.send(
+                peer,
+                Message::Accept {
+                    ballot,
+                    slot,
+                    value: value.clone(),
+                    chosen,
+                },
+            );
+        }
+        // L5: its own vote counts like any other's, when it is durable.
+        self.log
+            .put(slot, Logged::Voted(ballot, value.clone()), self.next_write());
+        let vote = self.envelope(self.me(), Message::Accepted { ballot, slot });
+        self.write(alloc::vec![Record::Voted { slot, ballot, value }], alloc::vec![vote]);
+    }
+
+    /// L5: a slot is chosen when a phase-2 quorum of its configuration has voted for it in this ballot.
+    pub(crate) fn on_accepted(&mut self, from: Address, ballot: Ballot, slot: Slot) {
+        let now = self.now;
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.ballot != ballot || slot >= leading.next() {
+            return;
+        }
+        if let Some(follower) = leading.followers.get_mut(&from) {
+            follower.heard = now;
+        }
+        let configuration = self.configurations.of(slot);
+        let index = slot
+            .0
+            .checked_sub(leading.first.0)
+            .and_then(|distance| usize::try_from(distance).ok());
+        let (Some(index), Some(member)) = (index, configuration.index_of(from.node, from.incarnation)) else {
+            return;
+        };
+        let proposal = &mut leading.in_flight[index];
+        proposal.acks.insert(member);
+        if proposal.chosen || !configuration.is_quorum(Phase::Two, proposal.acks) {
+            return;
+        }
+        proposal.chosen = true;
+        let proposed = proposal.proposed;
+        leading.in_flight_bytes -= proposal.bytes;
+        leading.unchosen -= 1;
+        self.event(Event::ChosenAt {
+            slot,
+            proposed,
+            last: from.node,
+        });
+        self.extend_chosen();
+    }
+
+    /// C1 at the leader: the chosen prefix is as long as the run of chosen slots.
+    fn extend_chosen(&mut self) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        let run = leading.in_flight.iter().take_while(|proposal| proposal.chosen).count() as u64;
+        let (ballot, prefix) = (leading.ballot, Slot(leading.first.0 - 1 + run));
+        self.note_commit(ballot, prefix);
+        self.drop_chosen();
+    }
+
+    /// Lets go of proposals that the chosen prefix has passed, however that was learned.
+    fn drop_chosen(&mut self) {
+        let chosen = self.log.chosen;
+        let Role::Leading(leading) = &mut self.role else { return };
+        while leading.first <= chosen {
+            if let Some(proposal) = leading.in_flight.pop_front()
+                && !proposal.chosen
+            {
+                leading.in_flight_bytes -= proposal.bytes;
+                leading.unchosen -= 1;
+            }
+            leading.adopted.remove(&leading.first);
+            leading.first = leading.first.next();
+        }
+    }
+
+    /// L10: an acceptor knows that slots up to `chosen` were decided. They are learned, whoever proposed them.
+    pub(crate) fn on_decided(&mut self, from: Address, ballot: Ballot, chosen: Slot) {
+        if let Role::Leading(leading) = &mut self.role
+            && leading.ballot == ballot
+            && let Some(follower) = leading.followers.get_mut(&from)
+        {
+            follower.heard = self.now;
+            follower.chosen = follower.chosen.max(chosen);
+        }
+        self.log.known = self.log.known.max(chosen);
+    }
+
+    /// Announces what was chosen since the last announcement.
+    pub(crate) fn settle_leader(&mut self) {
+        self.settle_candidacy();
+        self.drop_chosen();
+        self.propose_all();
+        let chosen = self.log.chosen;
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.announced < chosen {
+            leading.announced = chosen;
+            let ballot = leading.ballot;
+            for peer in self.peers() {
+                self.send(peer, Message::Commit { ballot, chosen });
+            }
+        }
+    }
+
+    pub(crate) fn leader_deadline(&self) -> Time {
+        match &self.role {
+            Role::Leading(leading) => leading.heartbeat_at,
+            _ => Time::NEVER,
+        }
+    }
+
+    pub(crate) fn tick_leader(&mut self) {
+        if self.now < self.leader_deadline() {
+            return;
+        }
+        self.check_health();
+        self.send_heartbeats();
+        self.resend_accepts();
+    }
+
+    /// E3: a leader that has not heard a phase-2 quorum for an election timeout takes no more proposals.
+    fn check_health(&mut self) {
+        let (now, silence, me) = (self.now, self.silence(), self.me());
+        let Role::Leading(leading) = &self.role else { return };
+        let mut heard: Vec<Address> = leading
+            .followers
+            .iter()
+            .filter(|(_, follower)| now.since(follower.heard) < silence)
+            .map(|(address, _)| *address)
+            .collect();
+        heard.push(me);
+        let healthy = self.have_quorum(Phase::Two, &heard);
+        let Role::Leading(leading) = &mut self.role else { return };
+        if healthy == leading.healthy {
+            return;
+        }
+        leading.healthy = healthy;
+        self.election.leader_healthy = healthy;
+        if healthy {
+            self.event(Event::QuorumRegained);
+        } else {
+            self.event(Event::QuorumLost);
+            self.refuse_everything();
+        }
+    }
+
+    /// Opens a round of heartbeats, which also confirms reads (D1).
+    pub(crate) fn send_heartbeats(&mut self) {
+        let (now, interval, chosen) = (self.now, self.options.heartbeat_interval, self.log.chosen);
+        let flushed = self.log.flushed;
+        let Role::Leading(leading) = &mut self.role else { return };
+        leading.round += 1;
+        leading.heartbeat_at = now + interval;
+        let everywhere = leading
+            .followers
+            .values()
+            .map(|follower| follower.flushed)
+            .fold(flushed, Slot::min);
+        let heartbeat = Message::Heartbeat {
+            ballot: leading.ballot,
+            round: leading.round,
+            chosen,
+            horizon: leading.horizon,
+            everywhere,
+            healthy: leading.healthy,
+        };
+        for peer in self.peers() {
+            self.send(peer, heartbeat.clone());
+        }
+        self.note_everywhere(everywhere);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one argument for each field of the message")]
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        from: Address,
+        ballot: Ballot,
+        round: u64,
+        chosen: Slot,
+        horizon: Slot,
+        everywhere: Slot,
+        healthy: bool,
+    ) {
+        if ballot < self.promised {
+            // D1: no confirmation once a higher ballot is promised (mutant 82); L6: the old leader learns of it.
+            let promised = self.promised;
+            self.answer(from, Message::Reject { ballot, promised });
+            return;
+        }
+        self.follow(from, ballot);
+        self.election.horizon = Some((ballot, horizon));
+        self.election.leader_healthy = healthy;
+        self.note_commit(ballot, chosen);
+        self.note_everywhere(everywhere);
+        let (chosen, flushed) = (self.log.chosen, self.log.flushed);
+        self.send(
+            from,
+            Message::HeartbeatAck {
+                ballot,
+                round,
+                chosen,
+                flushed,
+            },
+        );
+    }
+
+    pub(crate) fn on_heartbeat_ack(&mut self, from: Address, ballot: Ballot, round: u64, chosen: Slot, flushed: Slot) {
+        let now = self.now;
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.ballot != ballot {
+            return;
+        }
+        if let Some(follower) = leading.followers.get_mut(&from) {
+            follower.heard = now;
+            follower.round = follower.round.max(round);
+            follower.chosen = follower.chosen.max(chosen);
+            follower.flushed = follower.flushed.max(flushed);
+        }
+        self.confirm_rounds();
+    }
+
+    /// Sends again what was not answered for too long: L4, so the same value.
+    fn resend_accepts(&mut self) {
+        let (now, chosen, patience) = (self.now, self.log.chosen, self.patience());
+        let peers = self.peers();
+        let mut again = Vec::new();
+        let Role::Leading(leading) = &mut self.role else { return };
+        let ballot = leading.ballot;
+        let mut bytes = 0;
+        for (offset, proposal) in leading.in_flight.iter_mut().enumerate() {
+            if bytes > RESEND_BYTES {
+                break;
+            }
+            if !proposal.chosen && now.since(proposal.sent) >= patience {
+                proposal.sent = now;
+                bytes += proposal.bytes;
+                again.push((leading.first.plus(offset as u64), proposal.acks));
+            }
+        }
+        for (slot, acks) in again {
+            let value = self
+                .log
+                .value(slot)
+                .expect("a proposal in flight is in the log")
+                .clone();
+            let configuration = self.configurations.of(slot);
+            let missing: Vec<Address> = peers
+                .iter()
+                .copied()
+                .filter(|peer| {
+                    configuration
+                        .index_of(peer.node, peer.incarnation)
+                        .is_none_or(|index| !acks.contains(index))
+                })
+                .collect();
+            for peer in missing {
+                self.send(
+                    peer,
+                    Message::Accept {
+                        ballot,
+                        slot,
+                        value: value.clone(),
+                        chosen,
+                    },
+                );
+            }
+        }
+    }
+
+    /// How long ago each member was heard by this leader, for the operator.
+    pub(crate) fn heard(&self) -> Vec<(NodeId, Duration)> {
+        match &self.role {
+            Role::Leading(leading) => leading
+                .followers
+                .iter()
+                .map(|(address, follower)| (address.node, self.now.since(follower.heard)))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The learner: which slots are chosen, and handing them to the applier in order (rules C1, C2, C4).
+
+use crate::ballot::{Ballot, Slot};
+use crate::effect::{Entry, Logged, Output, Record};
+use crate::message::Address;
+use crate::replica::Replica;
+
+/// Trimming goes in steps, because forgetting a range costs about the same whatever its length.
+const TRIM_STEP: u64 = 4096;
+
+/// What leaders have announced.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Learner {
+    /// C1: the highest ballot whose leader announced a chosen prefix, and that prefix.
+    commit: (Ballot, Slot),
+    /// The chosen prefix that the journal was last told.
+    recorded: Slot,
+    /// Every member has applied this prefix durably.
+    everywhere: Slot,
+}
+
+impl Learner {
+    /// The record that keeps `chosen` over a restart, if the journal does not have it yet.
+    pub(crate) fn chosen_record(&mut self, chosen: Slot) -> Option<Record> {
+        (chosen > self.recorded).then(|| {
+            self.recorded = chosen;
+            Record::Chosen(chosen)
+        })
+    }
+}
+
+impl Replica {
+    /// After a restart: what the disk knows to be chosen is chosen still.
+    pub(crate) fn restore_chosen(&mut self, chosen: Slot) {
+        self.learner.recorded = chosen;
+        let mut slot = self.log.chosen;
+        while slot < chosen {
+            slot = slot.next();
+            assert!(
+                self.log.at(slot).is_some(),
+                "slot {slot} is chosen (up to {chosen}) but the journal does not have it"
+            );
+        }
+        self.log.chosen = slot;
+        self.log.known = slot;
+        self.advance();
+    }
+
+    /// C1: the leader of `ballot` announces that every slot up to `chosen` is chosen.
+    pub(crate) fn on_commit(&mut self, from: Address, ballot: Ballot, chosen: Slot) {
+        if ballot >= self.promised {
+            self.follow(from, ballot);
+        }
+        self.note_commit(ballot, chosen);
+    }
+
+    /// C1, wherever the news comes from.
+    pub(crate) fn note_commit(&mut self, ballot: Ballot, chosen: Slot) {
+        let (highest, prefix) = self.learner.commit;
+        if ballot > highest || (ballot == highest && chosen > prefix) {
+            self.learner.commit = (ballot, chosen);
+        }
+        self.log.known = self.log.known.max(chosen);
+        self.advance();
+    }
+
+    /// Extends the chosen prefix over every slot whose chosen value is at hand.
+    pub(crate) fn advance(&mut self) {
+        let (ballot, prefix) = self.learner.commit;
+        loop {
+            let slot = self.log.chosen.next();
+            let chosen = match self.log.at(slot) {
+                // C1: only a vote of exactly the announcing ballot is known to be the chosen value (mutant 74).
+                Some(Logged::Voted(voted, _)) => *voted == ballot && slot <= prefix,
+                Some(Logged::Learned(_)) => true,
+                None => false,
+            };
+            if !chosen {
+                break;
+            }
+            self.log.chosen = slot;
+        }
+        self.log.known = self.log.known.max(self.log.chosen);
+        self.hand_over();
+    }
+
+    /// C2: hands chosen entries to the applier, in slot order, each once.
+    ///
+    /// An entry waits until this node's own copy is durable. So whatever the state machine has applied, the journal
+    /// holds as it was chosen, and can serve it to others after any crash.
+    pub(crate) fn hand_over(&mut self) {
+        while self.log.handed < self.log.chosen {
+            let slot = self.log.handed.next();
+            let write = self
+                .log
+                .write_of(slot)
+                .expect("a chosen slot above the applied prefix is in memory");
+            if write > self.persisted {
+                return;
+            }
+            let value = self.log.value(slot).expect("the cell was just read").clone();
+            self.note_handed(&value);
+            self.log.handed = slot;
+            self.output(Output::Apply(Entry { slot, value }));
+        }
+    }
+
+    pub(crate) fn on_applied(&mut self, slot: Slot) {
+        let handed = self.log.handed;
+        assert!(
+            slot <= handed,
+            "slot {slot} is reported applied but only {handed} was handed over"
+        );
+        self.log.applied = self.log.applied.max(slot);
+        self.log.evict(self.options.cache_bytes, self.persisted);
+        self.answer_ready_reads();
+    }
+
+    pub(crate) fn on_flushed(&mut self, slot: Slot) {
+        let applied = self.log.applied;
+        assert!(
+            slot <= applied,
+            "slot {slot} is reported flushed but only {applied} was applied"
+        );
+        self.log.flushed = self.log.flushed.max(slot);
+        self.trim();
+    }
+
+    /// C4: the leader says which prefix every member has durably applied.
+    pub(crate) fn note_everywhere(&mut self, slot: Slot) {
+        self.learner.everywhere = self.learner.everywhere.max(slot);
+        self.trim();
+    }
+
+    /// C4: forgets what this node's state machine holds durably and no member will ask for.
+    fn trim(&mut self) {
+        let spare = self.log.flushed.min(self.learner.everywhere).0;
+        let to = Slot(spare.saturating_sub(self.options.keep_slots));
+        if to.0 >= self.log.trimmed.0 + TRIM_STEP {
+            self.log.trimmed = to;
+            self.output(Output::Trim(to));
+        }
+    }
+}

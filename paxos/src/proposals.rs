@@ -1,0 +1,426 @@
+//! Commands on their way into the log: queued, forwarded to the leader, batched, and given up (rules L6, E3, X2).
+//!
+//! The node that a client talks to keeps the command until it knows what became of it. A command is forwarded under one
+//! ballot and proposed in one slot of that ballot, or refused, so that "refused" is certain and may be tried elsewhere.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use quorum::NodeId;
+
+use crate::ballot::Ballot;
+use crate::effect::{Doubt, Outcome, Output, Refusal, RequestId};
+use crate::election::Role;
+use crate::message::{Address, Message};
+use crate::replica::Replica;
+use crate::time::Time;
+use crate::value::{Batch, Command, CommandId, Value};
+
+/// How often deadlines are looked at while anything waits.
+const SWEEP: Duration = Duration::from_millis(50);
+
+/// How long a command that a peer forwarded may wait in the leader's queue.
+const FORWARDED_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A command that waits to be proposed or forwarded.
+#[derive(Clone, Debug)]
+struct Queued {
+    command: Command,
+    deadline: Time,
+}
+
+/// Commands in order of arrival, with their size.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    commands: VecDeque<Queued>,
+    bytes: usize,
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, queued: Queued) {
+        self.bytes += queued.command.encoded_len();
+        self.commands.push_back(queued);
+    }
+
+    fn push_front(&mut self, queued: Queued) {
+        self.bytes += queued.command.encoded_len();
+        self.commands.push_front(queued);
+    }
+
+    /// Takes commands from the front, at least one, at most `max_bytes` if more than one.
+    fn take(&mut self, max_bytes: usize) -> Vec<Queued> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = self.commands.front() {
+            bytes += next.command.encoded_len();
+            if bytes > max_bytes && !taken.is_empty() {
+                break;
+            }
+            self.bytes -= next.command.encoded_len();
+            taken.extend(self.commands.pop_front());
+        }
+        taken
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&Queued) -> bool) {
+        let bytes = &mut self.bytes;
+        self.commands.retain(|queued| {
+            let stays = keep(queued);
+            if !stays {
+                *bytes -= queued.command.encoded_len();
+            }
+            stays
+        });
+    }
+}
+
+/// A command of this node that was proposed or forwarded, and of which nothing was heard yet.
+#[derive(Clone, Debug)]
+struct Outstanding {
+    ballot: Ballot,
+    payload: Bytes,
+    deadline: Time,
+}
+
+/// The commands that this node is responsible for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proposals {
+    pub(crate) queue: Queue,
+    outstanding: BTreeMap<u64, Outstanding>,
+    /// Counts the `Forward`s of this process.
+    forwards: u64,
+    /// Every outstanding command of a lower ballot has been given up.
+    settled: Ballot,
+    sweep_at: Option<Time>,
+}
+
+/// What a leader keeps of those who forward to it: the last `Forward` taken from each.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inbox {
+    last: BTreeMap<(NodeId, u64), u64>,
+}
+
+impl Replica {
+    /// A client of this node wants a command done.
+    pub(crate) fn on_propose(&mut self, id: RequestId, payload: Bytes, deadline: Time) {
+        let id_of_command = CommandId {
+            origin: self.me().node,
+            boot: self.options.boot,
+            sequence: id.0,
+        };
+        let command = Command {
+            id: id_of_command,
+            payload,
+        };
+        let refusal = if command.encoded_len() > self.options.max_batch_bytes {
+            Some(Refusal::TooLarge)
+        } else if matches!(&self.role, Role::Leading(leading) if !leading.healthy) {
+            Some(Refusal::NoQuorum)
+        } else if self.queue_is_full(command.encoded_len()) {
+            Some(Refusal::Overloaded)
+        } else {
+            None
+        };
+        match refusal {
+            Some(refusal) => self.output(Output::Answer(id, Outcome::Refused(refusal))),
+            None => {
+                self.proposals.queue.push(Queued { command, deadline });
+                self.schedule_sweep();
+            }
+        }
+    }
+
+    fn queue_is_full(&self, more: usize) -> bool {
+        let queue = &self.proposals.queue;
+        let commands = queue.len() + self.proposals.outstanding.len();
+        commands >= self.options.max_queued || queue.bytes() + more > self.options.max_queued_bytes
+    }
+
+    pub(crate) fn schedule_sweep(&mut self) {
+        if self.proposals.sweep_at.is_none() {
+            self.proposals.sweep_at = Some(self.now + SWEEP);
+        }
+    }
+
+    /// Forwards what is queued, if another node leads. A leader's own queue is emptied by its proposals.
+    pub(crate) fn settle_proposals(&mut self) {
+        self.give_up_older();
+        if matches!(self.role, Role::Leading(_)) {
+            return;
+        }
+        let Some((ballot, leader)) = self.leader_address() else {
+            return;
+        };
+        while !self.proposals.queue.is_empty() {
+            let taken = self.proposals.queue.take(self.options.max_batch_bytes);
+            self.remember(ballot, &taken);
+            self.proposals.forwards += 1;
+            let number = self.proposals.forwards;
+            let commands = taken.into_iter().map(|queued| queued.command).collect();
+            self.send(
+                leader,
+                Message::Forward {
+                    ballot,
+                    number,
+                    commands,
+                },
+            );
+        }
+    }
+
+    /// The next batch of a leader.
+    pub(crate) fn next_batch(&mut self, ballot: Ballot) -> Value {
+        let taken = self.proposals.queue.take(self.options.max_batch_bytes);
+        self.remember(ballot, &taken);
+        Value::Commands(Batch::pack(taken.iter().map(|queued| &queued.command)))
+    }
+
+    /// Keeps this node's own commands until it is known what became of them.
+    fn remember(&mut self, ballot: Ballot, taken: &[Queued]) {
+        for Queued { command, deadline } in taken {
+            if command.id.origin == self.me().node {
+                let outstanding = Outstanding {
+                    ballot,
+                    payload: command.payload.clone(),
+                    deadline: *deadline,
+                };
+                self.proposals.outstanding.insert(command.id.sequence, outstanding);
+            }
+        }
+    }
+
+    /// An entry goes to the applier, which answers this node's clients: their commands are settled.
+    pub(crate) fn note_handed(&mut self, value: &Value) {
+        if self.proposals.outstanding.is_empty() {
+            return;
+        }
+        if let Value::Commands(batch) = value {
+            let (me, boot) = (self.me().node, self.options.boot);
+            for command in batch
+                .iter()
+                .filter(|command| command.id.origin == me && command.id.boot == boot)
+            {
+                self.proposals.outstanding.remove(&command.id.sequence);
+            }
+        }
+    }
+
+    /// L6: under a newer leader, commands of older ballots that its phase 1 did not bring back are in doubt: they may
+    /// lie in slots that a later leader recovers.
+    fn give_up_older(&mut self) {
+        let Some(ballot) = self.election.leader else { return };
+        let recovered =
+            matches!(self.election.horizon, Some((of, horizon)) if of == ballot && self.log.handed >= horizon);
+        if ballot <= self.proposals.settled || !recovered {
+            return;
+        }
+        self.proposals.settled = ballot;
+        let older: Vec<u64> = self.outstanding_where(|outstanding| outstanding.ballot < ballot);
+        for sequence in older {
+            self.proposals.outstanding.remove(&sequence);
+            self.output(Output::Answer(
+                RequestId(sequence),
+                Outcome::Unknown(Doubt::LeaderChanged),
+            ));
+        }
+    }
+
+    fn outstanding_where(&self, mut which: impl FnMut(&Outstanding) -> bool) -> Vec<u64> {
+        let matching = self
+            .proposals
+            .outstanding
+            .iter()
+            .filter(|(_, outstanding)| which(outstanding));
+        matching.map(|(sequence, _)| *sequence).collect()
+    }
+
+    /// A peer forwards its clients' commands.
+    pub(crate) fn on_forward(&mut self, from: Address, ballot: Ballot, number: u64, commands: Vec<Command>) {
+        let Some(boot) = commands.first().map(|command| command.id.boot) else {
+            return;
+        };
+        if commands
+            .iter()
+            .any(|command| command.id.origin != from.node || command.id.boot != boot)
+        {
+            return;
+        }
+        let bytes = commands.iter().map(Command::encoded_len).sum();
+        let full = self.queue_is_full(bytes);
+        let reason = match &mut self.role {
+            Role::Leading(leading) if leading.ballot == ballot => {
+                let last = leading.inbox.last.entry((from.node, boot)).or_default();
+                if number <= *last {
+                    // Repeated or overtaken: taking it could do the commands twice. Their origin waits and then doubts.
+                    return;
+                }
+                *last = number;
+                match (leading.healthy, full) {
+                    (false, _) => Some(Refusal::NoQuorum),
+                    (true, true) => Some(Refusal::Overloaded),
+                    (true, false) => None,
+                }
+            }
+            _ => Some(Refusal::NotLeader),
+        };
+        if let Some(reason) = reason {
+            let sequences = commands.iter().map(|command| command.id.sequence).collect();
+            self.send(
+                from,
+                Message::ForwardRefused {
+                    ballot,
+                    boot,
+                    reason,
+                    sequences,
+                },
+            );
+            return;
+        }
+        let deadline = self.now + FORWARDED_PATIENCE;
+        for command in commands {
+            self.proposals.queue.push(Queued { command, deadline });
+        }
+        self.schedule_sweep();
+    }
+
+    /// The leader of `ballot` did certainly not propose these.
+    pub(crate) fn on_forward_refused(&mut self, ballot: Ballot, boot: u64, reason: Refusal, sequences: &[u64]) {
+        if boot != self.options.boot {
+            return;
+        }
+        if reason == Refusal::NotLeader {
+            self.forget_leader(ballot);
+        }
+        // From the back, so that what returns to the front of the queue keeps its order.
+        for sequence in sequences.iter().rev() {
+            let forwarded = self
+                .proposals
+                .outstanding
+                .get(sequence)
+                .is_some_and(|outstanding| outstanding.ballot == ballot);
+            if !forwarded {
+                continue;
+            }
+            let Some(Outstanding { payload, deadline, .. }) = self.proposals.outstanding.remove(sequence) else {
+                continue;
+            };
+            if reason == Refusal::NotLeader {
+                let id = CommandId {
+                    origin: self.me().node,
+                    boot,
+                    sequence: *sequence,
+                };
+                self.proposals.queue.push_front(Queued {
+                    command: Command { id, payload },
+                    deadline,
+                });
+                self.schedule_sweep();
+            } else {
+                self.output(Output::Answer(RequestId(*sequence), Outcome::Refused(reason)));
+            }
+        }
+    }
+
+    /// A reign ends: what peers had forwarded and was not proposed goes back to them. This node's own stays queued.
+    pub(crate) fn return_inbox(&mut self, ballot: Ballot, _inbox: Inbox) {
+        self.refuse_queued(ballot, Refusal::NotLeader, false);
+    }
+
+    /// E3: without a phase-2 quorum nothing can be chosen; those who wait are told so.
+    pub(crate) fn refuse_everything(&mut self) {
+        if let Some(ballot) = self.own_ballot() {
+            self.refuse_queued(ballot, Refusal::NoQuorum, true);
+            self.refuse_waiting_reads(Refusal::NoQuorum);
+        }
+    }
+
+    fn refuse_queued(&mut self, ballot: Ballot, reason: Refusal, own_too: bool) {
+        let me = self.me().node;
+        let mut foreign: BTreeMap<(NodeId, u64), Vec<u64>> = BTreeMap::new();
+        let mut own = Vec::new();
+        self.proposals.queue.retain(|queued| {
+            let CommandId { origin, boot, sequence } = queued.command.id;
+            if origin != me {
+                foreign.entry((origin, boot)).or_default().push(sequence);
+                return false;
+            }
+            if own_too {
+                own.push(sequence);
+            }
+            !own_too
+        });
+        for sequence in own {
+            self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
+        }
+        let peers = self.peers();
+        for ((origin, boot), sequences) in foreign {
+            if let Some(peer) = peers.iter().find(|peer| peer.node == origin) {
+                self.send(
+                    *peer,
+                    Message::ForwardRefused {
+                        ballot,
+                        boot,
+                        reason,
+                        sequences,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(crate) fn expiry_deadline(&self) -> Time {
+        self.proposals.sweep_at.unwrap_or(Time::NEVER)
+    }
+
+    /// Answers those whose deadline has passed: refused if nothing left this node, in doubt otherwise (X2).
+    pub(crate) fn tick_expiry(&mut self) {
+        if self.now < self.expiry_deadline() {
+            return;
+        }
+        let (now, me) = (self.now, self.me().node);
+        let reason = self.reason_for_waiting();
+        let mut expired = Vec::new();
+        self.proposals.queue.retain(|queued| {
+            let stays = queued.deadline > now;
+            if !stays && queued.command.id.origin == me {
+                expired.push(queued.command.id.sequence);
+            }
+            stays
+        });
+        for sequence in expired {
+            self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
+        }
+        for sequence in self.outstanding_where(|outstanding| outstanding.deadline <= now) {
+            self.proposals.outstanding.remove(&sequence);
+            self.output(Output::Answer(RequestId(sequence), Outcome::Unknown(Doubt::TimedOut)));
+        }
+        self.tick_reads(reason);
+        let idle = self.proposals.queue.is_empty() && self.proposals.outstanding.is_empty() && self.reads.is_idle();
+        self.proposals.sweep_at = (!idle).then_some(now + SWEEP);
+    }
+
+    /// Why a request that is still queued has waited in vain.
+    fn reason_for_waiting(&self) -> Refusal {
+        match (&self.role, self.election.leader) {
+            (Role::Leading(leading), _) if leading.healthy => Refusal::Overloaded,
+            (Role::Leading(_), _) => Refusal::NoQuorum,
+            (_, None) => Refusal::NoLeader,
+            (_, Some(_)) if !self.election.leader_healthy => Refusal::NoQuorum,
+            (_, Some(_)) => Refusal::NoLeader,
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Linearizable reads without leases (rules D1, D2, D6).
+//!
+//! A leader confirms, with a round of heartbeats begun after the read arrived, that a phase-2 quorum has promised nothing
+//! above its ballot; every rival's phase-1 quorum meets that quorum, so nothing newer was chosen when the read arrived.
+//! Another node asks the leader for the prefix so confirmed and waits until it has applied it.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use quorum::Phase;
+
+use crate::ballot::{Ballot, Slot};
+use crate::effect::{Outcome, Output, Refusal, RequestId};
+use crate::election::Role;
+use crate::message::{Address, Message};
+use crate::replica::Replica;
+use crate::time::Time;
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    id: RequestId,
+    deadline: Time,
+}
+
+/// Reads that were put to a leader together.
+#[derive(Clone, Debug)]
+struct Asked {
+    ballot: Ballot,
+    sent: Time,
+    reads: Vec<Waiting>,
+}
+
+/// The reads of this node's clients.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reads {
+    /// Not put to a leader yet.
+    waiting: Vec<Waiting>,
+    /// Put to another node.
+    asked: BTreeMap<u64, Asked>,
+    batches: u64,
+    /// Confirmed for a prefix that is not applied here yet.
+    ready: BTreeMap<Slot, Vec<RequestId>>,
+}
+
+impl Reads {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.asked.is_empty()
+    }
+}
+
+/// Who waits for a round.
+#[derive(Clone, Debug)]
+enum Asker {
+    Own(Vec<Waiting>),
+    Peer { address: Address, boot: u64, batch: u64 },
+}
+
+/// A leader's rounds of confirmation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rounds {
+    /// Arrived since the last round began.
+    waiting: Vec<Asker>,
+    /// Begun: the round, the prefix its reads must see, and who asked.
+    open: VecDeque<(u64, Slot, Vec<Asker>)>,
+    last: Option<Time>,
+}
+
+impl Rounds {
+    /// When the next round may begin, if anybody waits for it.
+    pub(crate) fn deadline(&self, interval: Duration) -> Time {
+        match self.last {
+            _ if self.waiting.is_empty() => Time::NEVER,
+            Some(last) if !self.open.is_empty() => last + interval,
+            _ => Time::ZERO,
+        }
+    }
+}
+
+impl Replica {
+    /// A client of this node wants to read.
+    pub(crate) fn on_read(&mut self, id: RequestId, deadline: Time) {
+        if self.reads.waiting.len() >= self.options.max_queued {
+            self.output(Output::Answer(id, Outcome::Refused(Refusal::Overloaded)));
+            return;
+        }
+        self.reads.waiting.push(Waiting { id, deadline });
+        self.schedule_sweep();
+    }
+
+    /// Puts waiting reads to the leader: to this node's next round, or to the node that leads.
+    pub(crate) fn settle_reads(&mut self) {
+        if !self.reads.waiting.is_empty() {
+            if let Role::Leading(leading) = &mut self.role {
+                let own = core::mem::take(&mut self.reads.waiting);
+                if leading.healthy {
+                    leading.rounds.waiting.push(Asker::Own(own));
+                } else {
+                    self.refuse_reads(own, Refusal::NoQuorum);
+                }
+            } else if let Some((ballot, leader)) = self.leader_address() {
+                self.reads.batches += 1;
+                let (boot, batch) = (self.options.boot, self.reads.batches);
+                let reads = core::mem::take(&mut self.reads.waiting);
+                self.reads.asked.insert(
+                    batch,
+                    Asked {
+                        ballot,
+                        sent: self.now,
+                        reads,
+                    },
+                );
+                self.send(leader, Message::ReadIndex { boot, batch });
+            }
+        }
+        self.open_round();
+    }
+
+    /// D1: begins a round for the reads that have arrived, so that its confirmations are later than they are (mutant 42).
+    fn open_round(&mut self) {
+        let (now, interval, chosen) = (self.now, self.options.batch_interval, self.log.chosen);
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.rounds.waiting.is_empty() || now < leading.rounds.deadline(interval) {
+            return;
+        }
+        let askers = core::mem::take(&mut leading.rounds.waiting);
+        // D2: nothing is read before what phase 1 brought back is chosen and applied (mutant 39).
+        let prefix = chosen.max(leading.horizon);
+        leading.rounds.last = Some(now);
+        leading.rounds.open.push_back((leading.round + 1, prefix, askers));
+        self.send_heartbeats();
+        self.confirm_rounds();
+    }
+
+    /// D1: a round is confirmed when a phase-2 quorum of every governing configuration has answered it or a later one.
+    pub(crate) fn confirm_rounds(&mut self) {
+        let me = self.me();
+        let Role::Leading(leading) = &self.role else { return };
+        let Some((oldest, ..)) = leading.rounds.open.front() else {
+            return;
+        };
+        let mut confirmed = oldest - 1;
+        for (round, ..) in &leading.rounds.open {
+            let answered = self
+                .configurations
+                .all_have_quorum(self.log.chosen, Phase::Two, |configuration| {
+                    let answered = leading
+                        .followers
+                        .iter()
+                        .filter(|(_, follower)| follower.round >= *round);
+                    crate::replica::members(configuration, answered.map(|(address, _)| *address).chain([me]))
+                });
+            if !answered {
+                break;
+            }
+            confirmed = *round;
+        }
+        let Role::Leading(leading) = &mut self.role else { return };
+        let done = leading.rounds.open.partition_point(|(round, ..)| *round <= confirmed);
+        let done: Vec<_> = leading.rounds.open.drain(..done).collect();
+        for (_, prefix, askers) in done {
+            for asker in askers {
+                match asker {
+                    Asker::Own(reads) => self.ready(prefix, reads),
+                    Asker::Peer { address, boot, batch } => {
+                        self.send(
+                            address,
+                            Message::ReadIndexReply {
+                                boot,
+                                batch,
+                                result: Ok(prefix),
+                            },
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// D6: another node asks on behalf of its clients.
+    pub(crate) fn on_read_index(&mut self, from: Address, boot: u64, batch: u64) {
+        let refusal = match &mut self.role {
+            Role::Leading(leading) if leading.healthy && leading.rounds.waiting.len() < self.options.max_queued => {
+                leading.rounds.waiting.push(Asker::Peer {
+                    address: from,
+                    boot,
+                    batch,
+                });
+                return;
+            }
+            Role::Leading(leading) if leading.healthy => Refusal::Overloaded,
+            Role::Leading(_) => Refusal::NoQuorum,
+            _ => Refusal::NotLeader,
+        };
+        self.send(
+            from,
+            Message::ReadIndexReply {
+                boot,
+                batch,
+                result: Err(refusal),
+            },
+        );
+    }
+
+    pub(crate) fn on_read_index_reply(&mut self, boot: u64, batch: u64, result: Result<Slot, Refusal>) {
+        if boot != self.options.boot {
+            return;
+        }
+        let Some(Asked { ballot, reads, .. }) = self.reads.asked.remove(&batch) else {
+            return;
+        };
+        match result {
+            Ok(prefix) => {
+                self.log.known = self.log.known.max(prefix);
+                self.ready(prefix, reads);
+            }
+            Err(Refusal::NotLeader) => {
+                self.forget_leader(ballot);
+                self.reads.waiting.extend(reads);
+            }
+            Err(refusal) => self.refuse_reads(reads, refusal),
+        }
+    }
+
+    /// These reads may be served once `prefix` is applied here.
+    fn ready(&mut self, prefix: Slot, reads: Vec<Waiting>) {
+        self.reads
+            .ready
+            .entry(prefix)
+            .or_default()
+            .extend(reads.into_iter().map(|read| read.id));
+        self.answer_ready_reads();
+    }
+
+    pub(crate) fn answer_ready_reads(&mut self) {
+        let applied = self.log.applied;
+        while let Some(entry) = self.reads.ready.first_entry() {
+            if *entry.key() > applied {
+                return;
+            }
+            for id in entry.remove() {
+                self.output(Output::Answer(id, Outcome::Read(applied)));
+            }
+        }
+    }
+
+    /// A reign ends: its unconfirmed reads start again elsewhere. Reading twice does no harm.
+    pub(crate) fn return_rounds(&mut self, rounds: Rounds) {
+        let askers = rounds
+            .open
+            .into_iter()
+            .flat_map(|(_, _, askers)| askers)
+            .chain(rounds.waiting);
+        for asker in askers {
+            match asker {
+                Asker::Own(reads) => self.reads.waiting.extend(reads),
+                Asker::Peer { address, boot, batch } => {
+                    let result = Err(Refusal::NotLeader);
+                    self.send(address, Message::ReadIndexReply { boot, batch, result });
+                }
+            }
+        }
+        self.schedule_sweep();
+    }
+
+    /// E3: the leader's own clients, and those of its peers, are told that nothing can be confirmed.
+    pub(crate) fn refuse_waiting_reads(&mut self, reason: Refusal) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        let rounds = core::mem::take(&mut leading.rounds);
+        let askers = rounds
+            .open
+            .into_iter()
+            .flat_map(|(_, _, askers)| askers)
+            .chain(rounds.waiting);
+        for asker in askers {
+            match asker {
+                Asker::Own(reads) => self.refuse_reads(reads, reason),
+                Asker::Peer { address, boot, batch } => {
+                    self.send(
+                        address,
+                        Message::ReadIndexReply {
+                            boot,
+                            batch,
+                            result: Err(reason),
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    fn refuse_reads(&mut self, reads: Vec<Waiting>, reason: Refusal) {
+        for read in reads {
+            self.output(Output::Answer(read.id, Outcome::Refused(reason)));
+        }
+    }
+
+    /// Gives up reads whose time has passed, and asks again what the leader did not answer or another leads now.
+    pub(crate) fn tick_reads(&mut self, reason: Refusal) {
+        let (now, patience, leader) = (self.now, self.patience(), self.election.leader);
+        let expired: Vec<Waiting> = self.reads.waiting.extract_if(.., |read| read.deadline <= now).collect();
+        self.refuse_reads(expired, reason);
+        let stale: Vec<u64> = self
+            .reads
+            .asked
+            .iter()
+            .filter(|(_, asked)| Some(asked.ballot) != leader || now.since(asked.sent) >= patience)
+            .map(|(batch, _)| *batch)
+            .collect();
+        for batch in stale {
+            if let Some(asked) = self.reads.asked.remove(&batch) {
+                self.reads.waiting.extend(asked.reads);
+            }
+        }
+        let Role::Leading(leading) = &mut self.role else { return };
+        let mut expired = Vec::new();
+        let open = leading.rounds.open.iter_mut().flat_map(|(_, _, askers)| askers);
+        for asker in open.chain(&mut leading.rounds.waiting) {
+            if let Asker::Own(reads) = asker {
+                expired.extend(reads.extract_if(.., |read| read.deadline <= now));
+            }
+        }
+        self.refuse_reads(expired, reason);
+    }
+}

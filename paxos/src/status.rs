@@ -1,0 +1,87 @@
+//! What a replica tells of itself, for operators, metrics and tests.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use quorum::{Configuration, NodeId};
+
+use crate::ballot::{Ballot, Slot};
+use crate::election::Role;
+use crate::replica::Replica;
+
+/// What a node is doing about leadership.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It follows, or waits for a leader.
+    Follower,
+    /// It asks whether others miss the leader too.
+    Canvassing,
+    /// It is in phase 1.
+    Preparing,
+    /// It leads.
+    Leading,
+}
+
+/// A moment of a replica's life.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// What it does about leadership.
+    pub standing: Standing,
+    /// The ballot it leads under or follows.
+    pub leader: Option<Ballot>,
+    /// Whether the leader hears a phase-2 quorum, as far as this node knows (E3).
+    pub healthy: bool,
+    /// What its acceptor has promised, durable or about to be.
+    pub promised: Ballot,
+    /// Every slot up to here is known here to be chosen.
+    pub chosen: Slot,
+    /// Some peer says that every slot up to here is chosen.
+    pub known: Slot,
+    /// Every slot up to here is applied.
+    pub applied: Slot,
+    /// The state machine holds the effects up to here durably.
+    pub flushed: Slot,
+    /// Every slot up to here is gone from the journal.
+    pub trimmed: Slot,
+    /// The highest slot that holds anything here.
+    pub last: Slot,
+    /// Commands that wait to be proposed or forwarded.
+    pub queued: usize,
+    /// Bytes of log values in memory.
+    pub log_bytes: usize,
+    /// At a leader: how long ago each other member was heard.
+    pub heard: Vec<(NodeId, Duration)>,
+}
+
+impl Replica {
+    /// How things are. Cheap, but not free: meant for some times a second.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            standing: match &self.role {
+                Role::Follower => Standing::Follower,
+                Role::Canvassing(_) => Standing::Canvassing,
+                Role::Preparing(_) => Standing::Preparing,
+                Role::Leading(_) => Standing::Leading,
+            },
+            leader: self.election.leader,
+            healthy: self.election.leader.is_some() && self.election.leader_healthy,
+            promised: self.promised,
+            chosen: self.log.chosen,
+            known: self.log.known,
+            applied: self.log.applied,
+            flushed: self.log.flushed,
+            trimmed: self.log.trimmed,
+            last: self.log.last(),
+            queued: self.proposals.queue.len(),
+            log_bytes: self.log.bytes(),
+            heard: self.heard(),
+        }
+    }
+
+    /// The newest configuration that this node knows.
+    #[must_use]
+    pub fn configuration(&self) -> &Configuration {
+        self.configurations.newest()
+    }
+}
