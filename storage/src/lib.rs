@@ -1,1 +1,3 @@
-//! x
+//! What a node remembers.
+
+pub mod machine;

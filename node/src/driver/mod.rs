@@ -1,0 +1,246 @@
+//! # The driver: the core's hands
+//!
+//! One task owns the [`Replica`]. It feeds it whatever happened (frames from peers, requests of clients, completions of
+//! the journal and the applier, time) and does what it says, in the order in which it says it. It decides nothing: a
+//! driver that needs an `if` about ballots is in the wrong room.
+//!
+//! ```text
+//! peers ─▶ frames ─┐                        ┌─▶ Write ─▶ journal thread ─▶ releases messages, Persisted
+//! clients ─▶ desk ─┼─▶ step … step ─ drain ─┼─▶ Send  ─▶ transport
+//! journal, applier ┘                        ├─▶ Apply ─▶ applier thread ─▶ answers clients, Applied
+//!                                           └─▶ Answer, Load, Trim, Event
+//! ```
+//!
+//! Everything at hand is stepped before anything is drained: commands, acknowledgements and reads that arrived together
+//! leave together, so batches grow with the load by themselves.
+//!
+//! Not here: fsync and applying, which block and so have threads of their own; retries; anything about the protocol.
+
+mod applier;
+mod happening;
+mod metrics;
+mod outbound;
+mod publish;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use paxos::{ClusterId, Event, Input, Outcome, Output, Refusal, Replica, Time, Write};
+use storage::journal::Journal;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::{debug, info, warn};
+
+pub use applier::Applier;
+pub use happening::Happening;
+pub use metrics::Metrics;
+pub use outbound::Outbound;
+pub use publish::Publisher;
+
+use crate::clock::Clock;
+use crate::requests::Waiters;
+use crate::transport::Transport;
+
+/// Most inputs stepped before the outputs are drained: bounds how long anything waits for the drain.
+const MAX_STEPS: usize = 2048;
+
+/// How often round trips are passed on and the status is published without a special reason.
+const ROUTINE: Duration = Duration::from_millis(250);
+
+/// The parts that a driver moves.
+pub struct Driver {
+    /// The core.
+    pub replica: Replica,
+    /// Makes records durable.
+    pub journal: Arc<Journal>,
+    /// Applies chosen entries.
+    pub applier: Applier,
+    /// Takes messages to peers.
+    pub outbound: Outbound,
+    /// The same transport, for its round trips.
+    pub transport: Transport,
+    /// What happened elsewhere in the node.
+    pub happenings: mpsc::Receiver<Happening>,
+    /// Where completions go that this driver causes.
+    pub loopback: mpsc::Sender<Happening>,
+    /// What clients want.
+    pub requests: mpsc::Receiver<Input>,
+    /// Who waits for answers.
+    pub waiters: Arc<Waiters>,
+    /// Tells the rest of the node how things are.
+    pub publisher: Publisher,
+    /// Counts.
+    pub metrics: Metrics,
+    /// The node's clock.
+    pub clock: Clock,
+    /// The cluster, to recognise frames of another.
+    pub cluster: ClusterId,
+}
+
+impl Driver {
+    /// Runs until `stop` turns true.
+    ///
+    /// # Errors
+    /// A sentence, if the journal failed: the node must stop, because it can promise nothing any more (A5).
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), String> {
+        let mut routine = interval(ROUTINE);
+        routine.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut happenings = Vec::with_capacity(MAX_STEPS);
+        let mut requests = Vec::with_capacity(MAX_STEPS);
+        self.drain()?;
+        loop {
+            let wake = self.wake();
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                count = self.happenings.recv_many(&mut happenings, MAX_STEPS) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                }
+                count = self.requests.recv_many(&mut requests, MAX_STEPS) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                }
+                _ = routine.tick() => self.routine(),
+                () = sleep_until(wake) => {}
+            }
+            // Whatever else is at hand goes into the same batch.
+            while happenings.len() < MAX_STEPS && let Ok(happening) = self.happenings.try_recv() {
+                happenings.push(happening);
+            }
+            while requests.len() < MAX_STEPS && let Ok(request) = self.requests.try_recv() {
+                requests.push(request);
+            }
+            let now = self.clock.now();
+            for happening in happenings.drain(..) {
+                self.happened(now, happening);
+            }
+            for request in requests.drain(..) {
+                self.replica.step(now, request);
+            }
+            if self.replica.deadline().0 <= now {
+                self.replica.step(now, Input::Tick);
+            }
+            self.drain()?;
+        }
+    }
+
+    /// When to wake although nothing happens.
+    fn wake(&self) -> Instant {
+        let (at, _) = self.replica.deadline();
+        self.clock.instant(at).map_or_else(|| Instant::now() + Duration::from_secs(3600), Instant::from_std)
+    }
+
+    fn happened(&mut self, now: Time, happening: Happening) {
+        match happening {
+            Happening::Input(input) => self.replica.step(now, input),
+            Happening::Frames(inbound) => {
+                for frame in inbound.frames {
+                    match happening::decode(inbound.from, frame) {
+                        Ok(envelope) => self.replica.step(now, Input::Receive(envelope)),
+                        Err(garbage) => {
+                            self.metrics.garbage.inc();
+                            warn!(peer = %inbound.from, reason = %garbage, "a peer sent a frame that is no message");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what the core says until it says nothing more.
+    fn drain(&mut self) -> Result<(), String> {
+        let mut writes: Vec<Write> = Vec::new();
+        while let Some(output) = self.replica.next_output() {
+            match output {
+                Output::Write(write) => writes.push(write),
+                Output::Send(envelope) => self.outbound.send(&envelope),
+                Output::Apply(entry) => self.applier.apply(entry)?,
+                Output::Answer(id, outcome) => {
+                    self.metrics.answered(&outcome);
+                    self.waiters.outcome(id, outcome);
+                }
+                Output::Load { peer, from, to, max_bytes } => self.load(peer, from, to, max_bytes),
+                Output::Trim(slot) => self.journal.trim(slot).map_err(|error| error.to_string())?,
+                Output::Event(event) => self.tell(event),
+            }
+        }
+        if !writes.is_empty() {
+            self.journal.submit(writes).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Reads old slots for a peer, off the loop.
+    fn load(&self, peer: paxos::Address, from: paxos::Slot, to: paxos::Slot, max_bytes: usize) {
+        let (journal, loopback) = (self.journal.clone(), self.loopback.clone());
+        tokio::task::spawn_blocking(move || match journal.load(from, to, max_bytes) {
+            Ok(values) => {
+                // A closed channel is a node that stops.
+                let _ = loopback.blocking_send(Happening::Input(Input::Loaded { peer, from, values }));
+            }
+            Err(error) => warn!(%peer.node, %from, %to, %error, "could not read the journal for a peer that is behind"),
+        });
+    }
+
+    /// Now and then: passes on what the transport measured, and says how things are.
+    fn routine(&mut self) {
+        let now = self.clock.now();
+        let nodes: Vec<_> = self.replica.configuration().members().iter().map(|member| member.node).collect();
+        for node in nodes {
+            if let Some(round_trip) = self.transport.round_trip(node) {
+                self.replica.step(now, Input::RoundTrip { node, round_trip });
+            }
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        self.publisher.publish(&self.replica, &self.transport);
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.metrics.observe(&event, self.clock.now());
+        match &event {
+            Event::ChosenAt { .. } | Event::PhaseOne { .. } => return,
+            Event::Misaddressed(from) => debug!(from = %from.node, "a message was not for this node as it is now"),
+            Event::Canvassing => info!("asking the others whether they miss the leader too"),
+            Event::Preparing(ballot) => info!(%ballot, "phase 1 begins"),
+            Event::Leading(ballot) => info!(%ballot, "this node leads"),
+            Event::Following(ballot) => info!(%ballot, "following"),
+            Event::SteppedDown { from, to } => info!(%from, %to, "stepping down for a higher ballot"),
+            Event::Rejected { ballot, promised } => info!(%ballot, %promised, "an acceptor has promised a higher ballot"),
+            Event::QuorumLost => {
+                warn!("the leader hears no phase-2 quorum: nothing can be chosen, proposals are refused");
+            }
+            Event::QuorumRegained => info!("the leader hears a phase-2 quorum again"),
+            Event::OutOfReach { trimmed } => {
+                warn!(%trimmed, "every peer has trimmed what this node misses: it needs a copy of a peer's state");
+            }
+        }
+        self.publish();
+    }
+}
+
+/// The metric label of a refusal.
+fn reason(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::NoLeader => "no_leader",
+        Refusal::NoQuorum => "no_quorum",
+        Refusal::NotLeader => "not_leader",
+        Refusal::Overloaded => "overloaded",
+        Refusal::TooLarge => "too_large",
+    }
+}
+
+/// The metric label of an outcome that the core gave; `None` for reads that may be served.
+fn outcome_label(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Read(_) => None,
+        Outcome::Refused(_) => Some("rejected"),
+        Outcome::Unknown(paxos::Doubt::LeaderChanged) => Some("abandoned"),
+        Outcome::Unknown(paxos::Doubt::TimedOut) => Some("timeout"),
+    }
+}

@@ -1,0 +1,81 @@
+//! Tells the rest of the node how the core is doing.
+
+use std::sync::Arc;
+
+use paxos::{Replica, Standing};
+use quorum::QuorumSystem as _;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::status::{MemberStatus, NodeStatus, Queues, Role};
+use crate::transport::Transport;
+
+use super::Metrics;
+
+/// Publishes [`NodeStatus`].
+pub struct Publisher {
+    /// What does not change while the process runs.
+    pub fixed: NodeStatus,
+    /// Where it goes.
+    pub status: watch::Sender<Arc<NodeStatus>>,
+    /// The node's clock.
+    pub clock: Clock,
+    /// Gauges that show the same.
+    pub metrics: Metrics,
+}
+
+impl Publisher {
+    /// Publishes what the core and the transport say now.
+    pub fn publish(&self, replica: &Replica, transport: &Transport) {
+        let status = replica.status();
+        let configuration = replica.configuration();
+        let role = match status.standing {
+            Standing::Leading => Role::Leader,
+            Standing::Canvassing | Standing::Preparing => Role::Candidate,
+            Standing::Follower if status.leader.is_some() => Role::Follower,
+            Standing::Follower => Role::Starting,
+        };
+        let members = configuration
+            .members()
+            .iter()
+            .enumerate()
+            .map(|(index, member)| MemberStatus {
+                node: member.node.0,
+                name: member.name.clone(),
+                region: member.region.clone(),
+                zone: member.zone.clone(),
+                peer_address: member.address.clone(),
+                client_url: member.client_url.clone(),
+                voter: configuration.universe().contains(u8::try_from(index).unwrap_or(u8::MAX)),
+                connected: member.node.0 == self.fixed.node || transport.is_connected(member.node),
+                round_trip_ms: transport.round_trip(member.node).map(|time| time.as_secs_f64() * 1000.0),
+            })
+            .collect();
+        let ballot = status.leader.unwrap_or(status.promised);
+        let published = NodeStatus {
+            role,
+            leader: status.leader.map(|ballot| ballot.leader.0),
+            ballot: ballot.to_string(),
+            ballot_round: ballot.round,
+            healthy: status.healthy,
+            chosen: status.chosen.0,
+            known_chosen: status.known.0,
+            applied: status.applied.0,
+            flushed: status.flushed.0,
+            trimmed: status.trimmed.0,
+            epoch: configuration.epoch().0,
+            quorum_system: configuration.spec().to_string(),
+            recovered: true,
+            uptime_seconds: self.clock.now().0 / 1_000_000_000,
+            members,
+            queues: Queues {
+                queued_commands: status.queued as u64,
+                unapplied_entries: status.chosen.0 - status.applied.0,
+                ..Queues::default()
+            },
+            ..self.fixed.clone()
+        };
+        self.metrics.show(&published);
+        self.status.send_replace(Arc::new(published));
+    }
+}

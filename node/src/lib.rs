@@ -1,0 +1,7 @@
+//! # `node`: how it talks
+//!
+//! The top floor of the house: everything that touches a socket, a clock, a signal or a terminal. The rooms below it
+//! decide what may be said ([`quorum`], `paxos`) and remember it (`storage`); this one carries it.
+
+pub mod cli;
+pub mod transport;

@@ -1,0 +1,222 @@
+//! Takes typed values out of the merged settings and collects what is wrong with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use config::{Map, Value, ValueKind};
+
+use super::fault::Fault;
+
+/// Keys whose value is one text or number, and so may also come from the environment or a flag.
+const SCALARS: [&str; 28] = [
+    "cluster",
+    "node",
+    "data_dir",
+    "listen.peers",
+    "listen.clients",
+    "listen.http",
+    "certificates.authority",
+    "certificates.certificate",
+    "certificates.key",
+    "timing.heartbeat_interval",
+    "timing.election_timeout",
+    "timing.request_timeout",
+    "timing.batch_interval",
+    "reluctance",
+    "limits.max_request_bytes",
+    "limits.max_txn_ops",
+    "limits.max_waiting_requests",
+    "limits.max_batch_bytes",
+    "limits.max_inflight_bytes",
+    "limits.eager_slots",
+    "limits.max_queued",
+    "limits.max_queued_bytes",
+    "limits.cache_bytes",
+    "limits.keep_slots",
+    "limits.ready_lag",
+    "log.format",
+    "log.level",
+    "sync_delay",
+];
+
+/// Keys of the genesis configuration, which are read as a whole; the file is the place for them.
+pub(super) const GENESIS: [&str; 5] = ["epoch", "alpha", "system", "member", "dial"];
+
+/// The key that a variable names: `LISTEN_CLIENTS` is `listen.clients`.
+pub(super) fn of_variable(name: &str) -> Option<String> {
+    let all = SCALARS.iter().chain(&["alpha", "system"]);
+    all.copied().find(|key| key.replace('.', "_").eq_ignore_ascii_case(name)).map(str::to_owned)
+}
+
+/// The merged settings, consumed key by key.
+pub(super) struct Keys {
+    left: BTreeMap<String, Value>,
+    origins: BTreeMap<String, String>,
+    known: BTreeSet<&'static str>,
+    faults: Vec<Fault>,
+    folder: Option<(String, PathBuf)>,
+}
+
+impl Keys {
+    pub(super) fn new(values: Map<String, Value>, folder: Option<(String, PathBuf)>) -> Keys {
+        let mut left = BTreeMap::new();
+        flatten("", values, &mut left);
+        let origins = left.iter().map(|(key, value)| (key.clone(), value.origin().unwrap_or("").to_owned())).collect();
+        Keys { left, origins, known: BTreeSet::new(), faults: Vec::new(), folder }
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let there = self.left.contains_key(key);
+        let value = self.scalar(key, parse);
+        if !there {
+            self.fault(key, &format!("is missing; set it in the file, or as {}", variable(key)));
+        }
+        value
+    }
+
+    /// The value of a key, or the default if it is not there; `None` only if it is faulty.
+    pub(super) fn or<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.left.contains_key(key) {
+            self.scalar(key, parse)
+        } else {
+            self.known.insert(key);
+            Some(default)
+        }
+    }
+
+    /// A path that must be given; one from the file is relative to the file's folder.
+    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path = self.required(key, |text| {
+            if text.is_empty() { Err("is empty; a path is needed".to_owned()) } else { Ok(PathBuf::from(text)) }
+        })?;
+        let origin = self.origins.get(key).map_or("", String::as_str);
+        let folder = self.folder.as_ref().filter(|(name, _)| origin.starts_with(&format!("{name} line ")));
+        Some(folder.map_or(path.clone(), |(_, folder): &(String, PathBuf)| Path::new(folder).join(&path)))
+    }
+
+    /// A value that is more than a text.
+    pub(super) fn whole(&mut self, key: &'static str) -> Option<Value> {
+        self.known.insert(key);
+        self.left.remove(key)
+    }
+
+    /// Notes a fault of a key, at the place its value came from.
+    pub(super) fn fault(&mut self, key: &str, reason: &str) {
+        let origin = self.origins.get(key).cloned().unwrap_or_default();
+        self.faults.push(Fault::new(&origin, key, reason));
+    }
+
+    /// Notes a fault at a place.
+    pub(super) fn fault_at(&mut self, origin: &str, key: &str, reason: impl Into<String>) {
+        self.faults.push(Fault::new(origin, key, reason));
+    }
+
+    /// All faults; whatever was not taken is unknown.
+    pub(super) fn finish(mut self) -> Vec<Fault> {
+        for (key, value) in std::mem::take(&mut self.left) {
+            let origin = value.origin().unwrap_or("");
+            let known: Vec<&str> = self.known.iter().copied().collect();
+            // An unknown variable is its own key; what it is like is another variable.
+            let reason = match nearest(&key, &known) {
+                _ if key == origin => {
+                    let variables: Vec<String> = known.iter().map(|key| variable(key)).collect();
+                    let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
+                    unknown("variable", nearest(&key, &variables))
+                }
+                near => unknown("key", near),
+            };
+            self.faults.push(Fault::new(if key == origin { "the environment" } else { origin }, &key, reason));
+        }
+        self.faults
+    }
+
+    fn scalar<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        debug_assert!(SCALARS.contains(&key) || GENESIS.contains(&key), "{key} is missing in SCALARS");
+        self.known.insert(key);
+        let value = self.left.remove(key)?;
+        let text = match &value.kind {
+            ValueKind::Array(_) | ValueKind::Table(_) | ValueKind::Nil => {
+                self.fault(key, "is not a single value");
+                return None;
+            }
+            _ => value.into_string().unwrap_or_default(),
+        };
+        match parse(&text) {
+            Ok(parsed) => Some(parsed),
+            Err(reason) => {
+                self.fault(key, &reason);
+                None
+            }
+        }
+    }
+}
+
+pub(super) fn unknown(what: &str, near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("is not a known {what}; did you mean {near}?"),
+        None => format!("is not a known {what}"),
+    }
+}
+
+/// The environment variable of a key.
+fn variable(key: &str) -> String {
+    format!("SYNOD_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// Tables become dotted keys; `system` may be a table that belongs together.
+fn flatten(prefix: &str, table: Map<String, Value>, into: &mut BTreeMap<String, Value>) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        match value.kind {
+            ValueKind::Table(inner) if path != "system" => flatten(&path, inner, into),
+            _ => {
+                into.insert(path, value);
+            }
+        }
+    }
+}
+
+/// The known key that `key` was probably meant to be.
+pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let distance = |candidate: &str| {
+        // The right key in the wrong section is one mistake.
+        let misplaced = 1 + strsim::damerau_levenshtein(&last(key), &last(candidate));
+        misplaced.min(strsim::damerau_levenshtein(key, candidate))
+    };
+    let (near, distance) = known.iter().map(|candidate| (*candidate, distance(candidate))).min_by_key(|pair| pair.1)?;
+    (distance <= 1 + last(key).len() / 3).then_some(near)
+}
+
+/// A name: what may stand in a metric label, a certificate and a file name alike.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match text.len() {
+        1..=63 if text.chars().all(valid) => Ok(text.to_owned()),
+        _ => Err(format!("\"{text}\" is not a name: 1 to 63 letters, digits, '-', '_' or '.'")),
+    }
+}
+
+pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("\"{text}\" is not an address such as 127.0.0.1:2379 or [::]:2379"))
+}
+
+pub(super) fn integer(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let (least, most) = (range.start(), range.end());
+    let number: Option<u64> = text.trim().parse().ok();
+    number
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("\"{text}\" is not a whole number between {least} and {most}"))
+}

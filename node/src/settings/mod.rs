@@ -1,0 +1,315 @@
+//! What an operator tells a node, resolved once into typed values.
+//!
+//! Later layers win: the defaults, the TOML file, the environment (`SYNOD_LISTEN_CLIENTS` is `listen.clients`), the
+//! flags (`--set listen.clients=…`). Every value remembers where it came from, down to the line, and *all* faults are
+//! reported together: an unknown key is a fault (with the nearest known one), so a misspelt key is never silently a
+//! default. `deploy/synod.toml` documents every key, and a test reads it.
+//!
+//! The quorum system and the members (`system`, `alpha`, `[[member]]`) are the configuration of the cluster's first slot.
+//! They are read at the first start only; from then on the log says who the members are.
+//!
+//! * [`document`]: TOML with line numbers
+//! * [`layers`]: file, environment and flags, merged by the `config` crate
+//! * [`keys`]: takes typed values out, collects faults
+//! * [`genesis`]: members and quorum system
+//! * [`units`]: `100ms`, `64MiB`
+
+pub(crate) mod document;
+mod fault;
+pub(crate) mod genesis;
+mod keys;
+mod layers;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use quorum::{Configuration, NodeId};
+
+pub use fault::{Fault, Faults};
+pub use layers::Layers;
+pub use units::{parse_bytes, parse_duration};
+
+use keys::Keys;
+
+/// Everything a node is told, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster's name; nodes of different names ignore each other.
+    pub cluster: String,
+    /// Which member this node is.
+    pub node: NodeId,
+    /// Where the journal and the store live.
+    pub data_dir: PathBuf,
+    /// Where the node listens.
+    pub listen: Listen,
+    /// Who the node is towards its peers.
+    pub certificates: Certificates,
+    /// The members and the quorum system of the first slot.
+    pub genesis: Configuration,
+    /// Where to reach a peer instead of at its member's address, `host:port`.
+    pub dial: BTreeMap<NodeId, String>,
+    /// How long things take.
+    pub timing: Timing,
+    /// How much longer than others this node waits before it stands for election: 0 stands first.
+    pub reluctance: u32,
+    /// How much of everything.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Added to every sync of the journal: a test aid that stands for a slow disk.
+    pub sync_delay: Duration,
+}
+
+/// Where a node listens.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// QUIC for peers, UDP.
+    pub peers: SocketAddr,
+    /// The etcd API for clients, TCP.
+    pub clients: SocketAddr,
+    /// Metrics, probes and status, TCP.
+    pub http: SocketAddr,
+}
+
+/// The files with which a node proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificates {
+    /// PEM: the authorities whose certificates are accepted from peers.
+    pub authority: PathBuf,
+    /// PEM: this node's certificate, which carries its identity.
+    pub certificate: PathBuf,
+    /// PEM: the certificate's private key.
+    pub key: PathBuf,
+}
+
+/// How long things take.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How often a leader says that it is alive.
+    pub heartbeat_interval: Duration,
+    /// Shortest silence after which a leader is suspected.
+    pub election_timeout: Duration,
+    /// How long a client's request may take if the client sets no deadline.
+    pub request_timeout: Duration,
+    /// Shortest time between slots of a leader that has several in flight.
+    pub batch_interval: Duration,
+}
+
+/// How much of everything. Sizes are bytes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request of a client.
+    pub max_request_bytes: usize,
+    /// Most operations in one list of a transaction.
+    pub max_txn_ops: usize,
+    /// Most client requests that wait for the core.
+    pub max_waiting_requests: usize,
+    /// Most bytes of commands in one slot.
+    pub max_batch_bytes: usize,
+    /// Most bytes of commands proposed and not yet chosen.
+    pub max_inflight_bytes: usize,
+    /// Slots in flight up to which a leader does not wait for a batch to fill.
+    pub eager_slots: usize,
+    /// Most commands that wait to be proposed or forwarded.
+    pub max_queued: usize,
+    /// Most bytes of commands that wait to be proposed or forwarded.
+    pub max_queued_bytes: usize,
+    /// Bytes of applied entries kept in memory for peers that are slightly behind.
+    pub cache_bytes: usize,
+    /// Applied slots kept in the journal for peers that are slightly behind.
+    pub keep_slots: u64,
+    /// Slots that a node may lag behind and still be ready for clients.
+    pub ready_lag: u64,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// A level, or directives as `info,synod::transport=debug`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Settings {
+    /// Merges the layers and checks everything.
+    ///
+    /// # Errors
+    /// Every fault there is, each with its key and where the value came from.
+    pub fn resolve(layers: &Layers) -> Result<Settings, Faults> {
+        let (values, mut faults) = layers.merge();
+        let mut keys = Keys::new(values, layers.folder());
+        let read = Settings::read(&mut keys);
+        faults.extend(keys.finish());
+        match read {
+            Some(settings) if faults.is_empty() => Ok(settings),
+            _ => {
+                faults.sort();
+                Err(Faults(faults))
+            }
+        }
+    }
+
+    /// Takes every key; `None` if one that is needed is missing or faulty, which `keys` has noted.
+    fn read(keys: &mut Keys) -> Option<Settings> {
+        // Every `take` happens, whatever earlier ones gave, so that all faults are seen.
+        let cluster = keys.required("cluster", keys::name);
+        let data_dir = keys.path("data_dir");
+        let listen = Listen::read(keys);
+        let certificates = Certificates::read(keys);
+        let timing = Timing::read(keys);
+        let reluctance = keys.or("reluctance", 0, |text| keys::integer(text, 0..=1000));
+        let limits = Limits::read(keys);
+        let log = Log::read(keys);
+        let sync_delay = keys.or("sync_delay", Duration::ZERO, units::duration);
+        let node = keys.required("node", |text| Ok(text.to_owned()));
+        let genesis = genesis::read(keys);
+        let dial = genesis::read_dial(keys, genesis.as_ref());
+        let node = genesis::this_node(keys, node, genesis.as_ref());
+        Some(Settings {
+            cluster: cluster?,
+            node: node?,
+            data_dir: data_dir?,
+            listen: listen?,
+            certificates: certificates?,
+            genesis: genesis?,
+            dial,
+            timing: timing?,
+            reluctance: u32::try_from(reluctance?).ok()?,
+            limits: limits?,
+            log: log?,
+            sync_delay: sync_delay?,
+        })
+    }
+
+    /// The cluster's number on the wire: its name, hashed (FNV-1a), never 0.
+    #[must_use]
+    pub fn cluster_id(&self) -> paxos::ClusterId {
+        let hash = self.cluster.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        paxos::ClusterId(hash.max(1))
+    }
+}
+
+impl Listen {
+    fn read(keys: &mut Keys) -> Option<Listen> {
+        let peers = keys.or("listen.peers", SocketAddr::from(([0, 0, 0, 0], 7400)), keys::socket);
+        let clients = keys.or("listen.clients", SocketAddr::from(([127, 0, 0, 1], 2379)), keys::socket);
+        let http = keys.or("listen.http", SocketAddr::from(([127, 0, 0, 1], 7480)), keys::socket);
+        let listen = Listen { peers: peers?, clients: clients?, http: http? };
+        // Peers listen on UDP, so only the other two can collide.
+        if listen.clients == listen.http && listen.http.port() != 0 {
+            keys.fault("listen.http", &format!("{} is taken by listen.clients", listen.http));
+        }
+        Some(listen)
+    }
+}
+
+impl Certificates {
+    fn read(keys: &mut Keys) -> Option<Certificates> {
+        let authority = keys.path("certificates.authority");
+        let certificate = keys.path("certificates.certificate");
+        let key = keys.path("certificates.key");
+        Some(Certificates { authority: authority?, certificate: certificate?, key: key? })
+    }
+}
+
+impl Timing {
+    fn read(keys: &mut Keys) -> Option<Timing> {
+        let millis = Duration::from_millis;
+        let heartbeat_interval = keys.or("timing.heartbeat_interval", millis(100), units::positive_duration);
+        let election_timeout = keys.or("timing.election_timeout", millis(1000), units::positive_duration);
+        let request_timeout = keys.or("timing.request_timeout", millis(7000), units::positive_duration);
+        let batch_interval = keys.or("timing.batch_interval", Duration::from_micros(200), units::duration);
+        let timing = Timing {
+            heartbeat_interval: heartbeat_interval?,
+            election_timeout: election_timeout?,
+            request_timeout: request_timeout?,
+            batch_interval: batch_interval?,
+        };
+        if timing.election_timeout < 3 * timing.heartbeat_interval {
+            let interval = timing.heartbeat_interval;
+            keys.fault(
+                "timing.election_timeout",
+                &format!("is shorter than three heartbeats (heartbeat_interval is {interval:?}): a single lost one would depose the leader"),
+            );
+        }
+        Some(timing)
+    }
+}
+
+impl Limits {
+    fn read(keys: &mut Keys) -> Option<Limits> {
+        let mut bytes = |key: &'static str, default: usize| keys.or(key, default, units::bytes);
+        let max_request_bytes = bytes("limits.max_request_bytes", 3 << 19);
+        let max_batch_bytes = bytes("limits.max_batch_bytes", 2 << 20);
+        let max_inflight_bytes = bytes("limits.max_inflight_bytes", 64 << 20);
+        let max_queued_bytes = bytes("limits.max_queued_bytes", 64 << 20);
+        let cache_bytes = bytes("limits.cache_bytes", 32 << 20);
+        let mut count = |key: &'static str, default: u64, least: u64| {
+            keys.or(key, default, move |text| keys::integer(text, least..=u64::from(u32::MAX)))
+        };
+        let max_txn_ops = count("limits.max_txn_ops", 128, 1);
+        let max_waiting_requests = count("limits.max_waiting_requests", 16_384, 1);
+        let eager_slots = count("limits.eager_slots", 4, 1);
+        let max_queued = count("limits.max_queued", 16_384, 1);
+        let keep_slots = count("limits.keep_slots", 20_000, 0);
+        let ready_lag = count("limits.ready_lag", 10_000, 0);
+        let limits = Limits {
+            max_request_bytes: max_request_bytes?,
+            max_txn_ops: max_txn_ops? as usize,
+            max_waiting_requests: max_waiting_requests? as usize,
+            max_batch_bytes: max_batch_bytes?,
+            max_inflight_bytes: max_inflight_bytes?,
+            eager_slots: eager_slots? as usize,
+            max_queued: max_queued? as usize,
+            max_queued_bytes: max_queued_bytes?,
+            cache_bytes: cache_bytes?,
+            keep_slots: keep_slots?,
+            ready_lag: ready_lag?,
+        };
+        for (key, value) in [
+            ("limits.max_batch_bytes", limits.max_batch_bytes),
+            ("limits.max_inflight_bytes", limits.max_inflight_bytes),
+            ("limits.max_queued_bytes", limits.max_queued_bytes),
+        ] {
+            // A request becomes one command with a header and its keys' lengths; a quarter on top is ample.
+            let least = limits.max_request_bytes + limits.max_request_bytes / 4;
+            if value < least {
+                keys.fault(key, &format!("is {value} bytes; a request of limits.max_request_bytes needs {least}"));
+            }
+        }
+        Some(limits)
+    }
+}
+
+impl Log {
+    fn read(keys: &mut Keys) -> Option<Log> {
+        let format = keys.or("log.format", LogFormat::Text, |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("is neither \"text\" nor \"json\"".to_owned()),
+        });
+        let level = keys.or("log.level", "info".to_owned(), |text| {
+            let filter: Result<tracing_subscriber::EnvFilter, _> = text.parse();
+            filter.map(|_| text.to_owned()).map_err(|error| format!("is not a log filter: {error}"))
+        });
+        Some(Log { format: format?, level: level? })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What a node knows about itself, as `/v1/status` and `synod status` show it.
+//!
+//! The driver publishes it; everybody else reads. The names of the JSON fields are an interface: a field never changes
+//! its meaning, new meanings get new names.
+
+use serde::{Deserialize, Serialize};
+
+/// A node's view of itself and its cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The cluster's number, as in every etcd response header.
+    pub cluster_id: u64,
+    /// This node's number.
+    pub node: u64,
+    /// This node's name.
+    pub name: String,
+    /// This node's region.
+    pub region: String,
+    /// This node's zone.
+    pub zone: String,
+    /// The version of the program.
+    pub version: String,
+    /// What the node does in the present ballot.
+    pub role: Role,
+    /// Who leads as far as this node knows.
+    pub leader: Option<u64>,
+    /// The ballot this node has promised, `round.leader`.
+    pub ballot: String,
+    /// The round of that ballot.
+    pub ballot_round: u64,
+    /// Whether the leader hears a phase 2 quorum, as it last said itself. False without a leader.
+    pub healthy: bool,
+    /// Every slot up to here is chosen, and this node has it.
+    pub chosen: u64,
+    /// The highest slot that this node has been told is chosen; above `chosen` while it catches up.
+    pub known_chosen: u64,
+    /// Applied to the state machine up to here.
+    pub applied: u64,
+    /// Durable in the state machine up to here.
+    pub flushed: u64,
+    /// Gone from the journal up to here.
+    pub trimmed: u64,
+    /// The store's revision.
+    pub revision: i64,
+    /// Bytes of the store on disk.
+    pub store_bytes: u64,
+    /// The number of the configuration in force.
+    pub epoch: u64,
+    /// The quorum system in force, in words.
+    pub quorum_system: String,
+    /// Whether the node has read its disk and takes part.
+    pub recovered: bool,
+    /// Seconds since the process started.
+    pub uptime_seconds: u64,
+    /// The members of the configuration in force, this node included.
+    pub members: Vec<MemberStatus>,
+    /// How full the queues are.
+    pub queues: Queues,
+}
+
+/// What a node does in the present ballot.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Leads.
+    Leader,
+    /// Tries to lead.
+    Candidate,
+    /// Follows a leader.
+    Follower,
+    /// Reads its disk, or knows no leader and does not stand.
+    #[default]
+    Starting,
+}
+
+impl Role {
+    /// As in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Leader => "leader",
+            Role::Candidate => "candidate",
+            Role::Follower => "follower",
+            Role::Starting => "starting",
+        }
+    }
+}
+
+/// A member as this node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its number.
+    pub node: u64,
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Its zone.
+    pub zone: String,
+    /// Where its peers reach it, `host:port`.
+    pub peer_address: String,
+    /// Where clients reach it, as a URL; empty if not configured.
+    pub client_url: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether this node has a connection to it; true for the node itself.
+    pub connected: bool,
+    /// Smoothed round trip in milliseconds, if measured.
+    pub round_trip_ms: Option<f64>,
+}
+
+/// How full the node's queues are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Queues {
+    /// Client requests that wait for their answer.
+    pub waiting_requests: u64,
+    /// Commands that wait in the core to be proposed or forwarded.
+    pub queued_commands: u64,
+    /// Chosen entries that wait for the applier.
+    pub unapplied_entries: u64,
+    /// Writes that wait for the journal.
+    pub unwritten_batches: u64,
+}
+
+impl NodeStatus {
+    /// This node among the members.
+    #[must_use]
+    pub fn member(&self, node: u64) -> Option<&MemberStatus> {
+        self.members.iter().find(|member| member.node == node)
+    }
+
+    /// Chosen slots that this node has yet to apply, as far as it knows.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.known_chosen.max(self.chosen).saturating_sub(self.applied)
+    }
+
+    /// What keeps the cluster from serving writes, in etcd's style; nothing if all is well.
+    #[must_use]
+    pub fn errors(&self) -> Vec<String> {
+        match (self.leader, self.healthy) {
+            (None, _) => vec!["etcdserver: no leader".to_owned()],
+            (Some(_), false) => vec!["etcdserver: no quorum".to_owned()],
+            (Some(_), true) => Vec::new(),
+        }
+    }
+}
