@@ -1,3 +1,4 @@
 //! What a node remembers.
 
 pub mod machine;
+pub mod tables;

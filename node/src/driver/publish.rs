@@ -10,8 +10,6 @@ use crate::clock::Clock;
 use crate::status::{MemberStatus, NodeStatus, Queues, Role};
 use crate::transport::Transport;
 
-use super::Metrics;
-
 /// Publishes [`NodeStatus`].
 pub struct Publisher {
     /// What does not change while the process runs.
@@ -20,8 +18,6 @@ pub struct Publisher {
     pub status: watch::Sender<Arc<NodeStatus>>,
     /// The node's clock.
     pub clock: Clock,
-    /// Gauges that show the same.
-    pub metrics: Metrics,
 }
 
 impl Publisher {
@@ -75,7 +71,6 @@ impl Publisher {
             },
             ..self.fixed.clone()
         };
-        self.metrics.show(&published);
         self.status.send_replace(Arc::new(published));
     }
 }
