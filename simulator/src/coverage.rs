@@ -67,6 +67,8 @@ counted! {
 counted! {
     /// Something that good runs have sometimes seen.
     Sometimes {
+        /// A node began to lead.
+        Elected = "a leader was elected",
         /// A node began phase 1 while another was in it.
         Duel = "two candidates duelled",
         /// A leader or candidate gave way to a higher ballot.

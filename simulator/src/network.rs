@@ -45,9 +45,9 @@ impl Network {
         from.index() * self.nodes + to.index()
     }
 
-    /// The round trip between two nodes without jitter.
+    /// The mean round trip between two nodes, as a transport would smooth it.
     pub(crate) fn round_trip(&self, one: Seat, other: Seat) -> Duration {
-        self.delays[self.link(one, other)] + self.delays[self.link(other, one)]
+        self.delays[self.link(one, other)] + self.delays[self.link(other, one)] + self.weather.jitter * 2
     }
 
     /// Whether messages get from one node to the other.

@@ -152,7 +152,7 @@ impl Oracle {
     /// Notes what kind of proposal this is; true if no earlier one in the slot has the value.
     fn count_proposal(&self, slot: Slot, ballot: Ballot, value: &Value, tally: &mut Tally) -> bool {
         let Some(facts) = self.ledger.slot(slot) else { return true };
-        let mut lower = facts.proposals.iter().filter(|known| known.ballot < ballot);
+        let lower = facts.proposals.iter().filter(|known| known.ballot < ballot);
         let recovered = lower.clone().any(|known| same(&known.value, value));
         let conflict = lower.clone().any(|known| !same(&known.value, value) && !known.voters.is_empty());
         if recovered {
@@ -162,7 +162,7 @@ impl Oracle {
             tally.sometimes.hit(Sometimes::ConflictRecovered);
         }
         match value {
-            Value::Noop if lower.next().is_none() => tally.sometimes.hit(Sometimes::HoleFilled),
+            Value::Noop if !recovered => tally.sometimes.hit(Sometimes::HoleFilled),
             Value::Commands(batch) if batch.len() > 1 => tally.sometimes.hit(Sometimes::Batched),
             _ => {}
         }

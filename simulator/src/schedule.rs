@@ -25,10 +25,6 @@ impl<E> Schedule<E> {
         Schedule { heap: BinaryHeap::new(), places: Vec::new(), free: Vec::new(), sequence: 0 }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
-    }
-
     pub(crate) fn push(&mut self, at: Moment, event: E) {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);

@@ -75,6 +75,14 @@ pub(crate) struct Load {
     pub(crate) timeout: Duration,
 }
 
+impl Load {
+    /// How long a client waits for an answer: longer than any request may take, by the slowest clock and the longest
+    /// interval at which a replica looks for what has expired.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout * 2 + Duration::from_millis(500)
+    }
+}
+
 /// The core's options, and how the node around it is tuned.
 #[derive(Clone, Debug)]
 pub(crate) struct Tuning {
@@ -109,8 +117,10 @@ impl Plan {
         // One-way delay between regions; within a region it is a small part of that.
         let far = Duration::from_micros(random.magnitude(100, 60_000));
         let delays = delays(random, &members, far);
-        let longest = delays.iter().flatten().max().copied().unwrap_or(far) * 2;
-        let heartbeat_interval = longest.max(Duration::from_millis(*random.pick(&[5, 20, 50])));
+        // No more often than a round trip usually takes, as an operator would set it.
+        let jitter = far * random.below(3) as u32 + Duration::from_micros(10);
+        let longest = (delays.iter().flatten().max().copied().unwrap_or(far) + jitter) * 2;
+        let heartbeat_interval = longest.max(Duration::from_millis(*random.pick(&[2, 5, 20, 50])));
         let election_timeout = heartbeat_interval * random.between(3, 10) as u32;
         let heavy = random.chance(30);
         Plan {
@@ -119,10 +129,10 @@ impl Plan {
             only: None,
             configuration,
             delays,
-            weather: weather(random, far, election_timeout),
+            weather: weather(random, jitter, election_timeout),
             disk: DiskSpeed {
                 least: Duration::from_micros(random.magnitude(20, 2_000)),
-                mean: Duration::from_micros(random.magnitude(20, 8_000)),
+                mean: Duration::from_micros(random.magnitude(20, 1_000)) + far * *random.pick(&[0, 0, 1, 4]),
             },
             faults: faults(random, regions, election_timeout),
             load: load(random, far, election_timeout, heavy),
@@ -229,7 +239,7 @@ fn delays(random: &mut Random, members: &[Member], far: Duration) -> Vec<Vec<Dur
     delays
 }
 
-fn weather(random: &mut Random, far: Duration, election_timeout: Duration) -> Weather {
+fn weather(random: &mut Random, jitter: Duration, election_timeout: Duration) -> Weather {
     let mut often = |most| if random.chance(500) { random.magnitude(1, most) as u32 } else { 0 };
     let (loss, repeat, straggle) = (often(300), often(500), often(100));
     Weather {
@@ -237,7 +247,7 @@ fn weather(random: &mut Random, far: Duration, election_timeout: Duration) -> We
         repeat,
         straggle,
         straggle_mean: election_timeout * random.between(1, 8) as u32,
-        jitter: far * random.below(3) as u32 + Duration::from_micros(10),
+        jitter,
     }
 }
 
@@ -268,7 +278,7 @@ fn load(random: &mut Random, far: Duration, election_timeout: Duration, heavy: b
         reads: *random.pick(&[0, 100, 300, 500, 800]),
         wander: *random.pick(&[0, 50, 300, 1000]),
         largest: if heavy { 128 << 10 } else { random.magnitude(9, 400) as usize },
-        timeout: election_timeout * random.magnitude(2, 32) as u32,
+        timeout: election_timeout * random.magnitude(2, 32) as u32 + Duration::from_millis(100),
     }
 }
 

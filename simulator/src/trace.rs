@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 /// Most lines that are kept.
-const LINES: usize = 4096;
+const LINES: usize = 400_000;
 
 /// What a run leaves behind.
 pub(crate) struct Trace {
@@ -37,10 +37,6 @@ impl Trace {
     #[inline]
     pub(crate) fn mix(&mut self, word: u64) {
         self.hash = (self.hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
-    }
-
-    pub(crate) fn mix_bytes(&mut self, bytes: &[u8]) {
-        self.mix(digest(bytes));
     }
 
     /// Keeps a line, if lines are wanted by now.

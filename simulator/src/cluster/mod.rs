@@ -60,8 +60,6 @@ pub(crate) struct Cluster {
     ops: u64,
     /// Operations that ended as done.
     done: u64,
-    /// Operations that ended as refused.
-    refused: u64,
     pub(crate) tally: Tally,
     pub(crate) trace: Trace,
 }
@@ -115,7 +113,6 @@ impl Cluster {
             core: NodeSet::EMPTY,
             ops: 0,
             done: 0,
-            refused: 0,
             tally: Tally::default(),
             trace: Trace::new(lines_from),
             plan,

@@ -369,7 +369,7 @@ impl Cluster {
             }
             Note::Leading(ballot) => {
                 (process.prepares, process.leads) = (false, Some(*ballot));
-                None
+                Some(Sometimes::Elected)
             }
             Note::SteppedDown { .. } => {
                 (process.prepares, process.leads) = (false, None::<Ballot>);

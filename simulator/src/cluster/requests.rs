@@ -52,7 +52,7 @@ impl Cluster {
             begun: self.oracle.on_begin(),
         };
         self.clients[client].open = Some(op);
-        let patience = load.timeout * 2 + self.plan.tuning.election_timeout;
+        let patience = load.patience();
         let what = Happening::Request { client, op: op.id };
         self.schedule.push(self.now, Event::At { seat: op.seat, boot: None, what });
         self.later(patience, Event::GiveUp { client, op: op.id });
@@ -125,14 +125,21 @@ impl Cluster {
                 self.done += 1;
                 one.programme.as_mut().map(Vec::pop);
             }
-            End::Refused => self.refused += 1,
-            End::Unknown => {}
+            End::Refused | End::Unknown => {
+                // Rests before it tries again.
+                let span = self.random.workload.exponential(self.plan.tuning.heartbeat_interval);
+                self.later(span, Event::Think { client });
+                return;
+            }
         }
         self.think_later(client);
     }
 
-    /// Nobody listens at the node: certainly not done.
+    /// Nobody listens at the node: certainly not done. The client tries elsewhere.
     pub(super) fn refuse_connection(&mut self, client: usize, op: OpId) {
+        if self.clients[client].programme.is_none() {
+            self.clients[client].seat = self.any_seat();
+        }
         self.end(client, op, End::Refused);
     }
 
@@ -158,7 +165,7 @@ impl Cluster {
     /// A client's patience, which is longer than any request may take, is at its end.
     pub(super) fn give_up(&mut self, client: usize, id: OpId) -> Verdict {
         let Some(op) = self.clients[client].open.filter(|open| open.id == id) else { return Ok(()) };
-        let patience = self.plan.load.timeout * 2 + self.plan.tuning.election_timeout;
+        let patience = self.plan.load.patience();
         let node = &self.nodes[op.seat.index()];
         if let Some(process) = node.process.as_ref().filter(|_| !node.paused) {
             let pending = process.pending.iter().find(|(_, pending)| pending.op.id == id);

@@ -84,7 +84,7 @@ impl Cluster {
                 }
             }
             Strike::CrashInStep => {
-                let left = self.random.faults.below(24) as u32;
+                let left = self.random.faults.magnitude(1, 32) as u32;
                 if let Some(process) = self.process(target) {
                     process.doom = Some(left);
                 }
