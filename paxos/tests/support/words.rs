@@ -1,0 +1,144 @@
+//! One line for each thing that a replica says.
+
+use paxos::{Batch, Envelope, Event, Logged, Message, Outcome, Record, Standing, Status, Value, Vote};
+
+/// Payloads are text, padded with zeros where a script wants them large.
+pub fn text(payload: &[u8]) -> String {
+    String::from_utf8_lossy(payload).trim_end_matches('\0').to_string()
+}
+
+fn batch(batch: &Batch) -> String {
+    let commands: Vec<String> = batch.iter().map(|command| text(&command.payload)).collect();
+    format!("[{}]", commands.join(" "))
+}
+
+pub fn value(value: &Value) -> String {
+    match value {
+        Value::Noop => "no-op".to_string(),
+        Value::Commands(commands) => batch(commands),
+        Value::Reconfigure(configuration) => format!("epoch {}", configuration.epoch()),
+    }
+}
+
+fn vote(vote: &Vote) -> String {
+    format!("s{} {} in {}", vote.slot, value(&vote.value), vote.ballot)
+}
+
+pub fn logged(logged: &Logged) -> String {
+    match logged {
+        Logged::Voted(ballot, voted) => format!("{} in {ballot}", value(voted)),
+        Logged::Learned(learned) => format!("{} learned", value(learned)),
+    }
+}
+
+pub fn record(record: &Record) -> String {
+    match record {
+        Record::Promised(ballot) => format!("promised {ballot}"),
+        Record::Voted { slot, ballot, value: v } => format!("vote s{slot} {} in {ballot}", value(v)),
+        Record::Learned { slot, value: v } => format!("learned s{slot} {}", value(v)),
+        Record::Chosen(slot) => format!("chosen {slot}"),
+    }
+}
+
+/// The name of a message, by which scripts pick it.
+pub fn kind(message: &Message) -> String {
+    let debug = format!("{message:?}");
+    debug.split([' ', '{']).next().unwrap_or_default().to_string()
+}
+
+pub fn message(message: &Message) -> String {
+    let inside = match message {
+        Message::Canvass { chosen, .. } => format!("chosen {chosen}"),
+        Message::CanvassReply { granted: true, .. } => "granted".to_string(),
+        Message::CanvassReply { granted: false, .. } => "denied".to_string(),
+        Message::Prepare { ballot, from } => format!("{ballot}, s{from}.."),
+        Message::Promise { ballot, from, to, votes, chosen, trimmed } => {
+            let to = to.map_or(String::new(), |to| to.to_string());
+            let mut votes: Vec<String> = votes.iter().map(vote).collect();
+            if votes.is_empty() {
+                votes.push("no votes".to_string());
+            }
+            let mut line = format!("{ballot}, s{from}..{to}: {}; chosen {chosen}", votes.join(", "));
+            if trimmed.0 > 0 {
+                line += &format!(", trimmed {trimmed}");
+            }
+            line
+        }
+        Message::Accept { ballot, slot, value: v, chosen } => format!("{ballot}, s{slot} {}, chosen {chosen}", value(v)),
+        Message::Accepted { ballot, slot } => format!("{ballot}, s{slot}"),
+        Message::Reject { ballot, promised } => format!("{ballot}, promised {promised}"),
+        Message::Decided { ballot, chosen } | Message::Commit { ballot, chosen } => format!("{ballot}, chosen {chosen}"),
+        Message::Heartbeat { ballot, round, chosen, horizon, healthy, .. } => {
+            let health = if *healthy { "" } else { ", no quorum" };
+            format!("{ballot} #{round}, chosen {chosen}, horizon {horizon}{health}")
+        }
+        Message::HeartbeatAck { ballot, round, chosen, .. } => format!("{ballot} #{round}, chosen {chosen}"),
+        Message::Forward { ballot, number, commands } => {
+            format!("{ballot} #{number}, {}", batch(&Batch::pack(commands)))
+        }
+        Message::ForwardRefused { ballot, reason, sequences, .. } => format!("{ballot}, {reason:?}, {sequences:?}"),
+        Message::ReadIndex { batch, .. } => format!("#{batch}"),
+        Message::ReadIndexReply { batch, result: Ok(prefix), .. } => format!("#{batch}, prefix {prefix}"),
+        Message::ReadIndexReply { batch, result: Err(refusal), .. } => format!("#{batch}, {refusal:?}"),
+        Message::Fetch { from, to } => format!("s{from}..{to}"),
+        Message::Chosen { from, values, chosen } => {
+            let values: Vec<String> = values.iter().map(value).collect();
+            format!("s{from}.. {}; chosen {chosen}", values.join(" "))
+        }
+        Message::Trimmed { trimmed } => format!("up to {trimmed}"),
+    };
+    format!("{}({inside})", kind(message))
+}
+
+/// Messages with their receivers; equal ones to several receivers share a line.
+pub fn envelopes(envelopes: &[Envelope]) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for envelope in envelopes {
+        let (line, to) = (message(&envelope.message), envelope.to.node.to_string());
+        match lines.last_mut() {
+            Some((last, receivers)) if *last == line => receivers.push(to),
+            _ => lines.push((line, vec![to])),
+        }
+    }
+    lines
+        .into_iter()
+        .map(|(line, receivers)| format!("{line} -> {}", receivers.join(" ")))
+        .collect()
+}
+
+pub fn event(event: &Event) -> String {
+    match event {
+        Event::Canvassing => "asks whether others miss the leader too".to_string(),
+        Event::Preparing(ballot) => format!("stands for {ballot}"),
+        Event::Leading(ballot) => format!("leads under {ballot}"),
+        Event::Following(ballot) => format!("follows {ballot}"),
+        Event::SteppedDown { from, to } => format!("gives way: {from} < {to}"),
+        Event::Overtaken { from, slot } => format!("gives way: another value than that of {from} was chosen in s{slot}"),
+        Event::QuorumLost => "hears no phase-2 quorum".to_string(),
+        Event::QuorumRegained => "hears a phase-2 quorum again".to_string(),
+        Event::Misaddressed(from) => format!("ignores what {from:?} says: not for this node as it is now"),
+        Event::Rejected { ballot, promised } => format!("is refused: {ballot} < {promised}"),
+        Event::ChosenAt { slot, last, .. } => format!("sees s{slot} chosen with the vote of {last}"),
+        Event::PhaseOne { .. } => "has a phase-1 quorum".to_string(),
+        Event::OutOfReach { trimmed } => format!("cannot catch up: peers have trimmed up to {trimmed}"),
+    }
+}
+
+pub fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Read(slot) => format!("read at {slot}"),
+        Outcome::Refused(refusal) => format!("refused, {refusal:?}"),
+        Outcome::Unknown(doubt) => format!("unknown, {doubt:?}"),
+    }
+}
+
+pub fn standing(status: &Status) -> String {
+    let ballot = status.leader.map_or("nobody".to_string(), |ballot| ballot.to_string());
+    match status.standing {
+        Standing::Leading if status.healthy => format!("leads {ballot}"),
+        Standing::Leading => format!("leads {ballot}, no quorum"),
+        Standing::Follower => format!("follows {ballot}"),
+        Standing::Canvassing => "canvasses".to_string(),
+        Standing::Preparing => format!("prepares {}", status.promised),
+    }
+}
