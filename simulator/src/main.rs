@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use simulator::{Fault, MUTANTS, Mutant, Plan, Sometimes, Summary, Tally, run, tell};
+use simulator::{Fault, MUTANTS, Mutant, Plan, Property, Sometimes, Summary, Tally, run, tell};
 
 /// Runs simulated clusters of the real replica under faults, one per seed, with every checker on.
 #[derive(Parser)]
@@ -29,6 +29,9 @@ struct Arguments {
     /// Judge only the property whose name begins so (for example I1).
     #[arg(long, value_name = "PROPERTY")]
     only: Option<String>,
+    /// Do not judge the property whose name begins so; may be given several times.
+    #[arg(long, value_name = "PROPERTY")]
+    ignore: Vec<String>,
     /// Print every event from this one on (with --seed).
     #[arg(long, value_name = "EVENT", requires = "seed")]
     tell: Option<u64>,
@@ -42,6 +45,15 @@ fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
     let number = |text: &str| text.trim().parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
     let range = number(from)?..number(to)?;
     if range.is_empty() { Err(format!("{} is not below {}", range.start, range.end)) } else { Ok(range) }
+}
+
+/// The property whose name begins so.
+fn property(name: &String) -> Result<Property, String> {
+    let known = Property::ALL.iter().find(|known| known.name().starts_with(name.as_str()));
+    known.copied().ok_or_else(|| {
+        let names: Vec<_> = Property::ALL.iter().map(|known| known.name()).collect();
+        format!("no property begins with {name:?}; there are: {}", names.join(", "))
+    })
 }
 
 /// What all runs so far amounted to.
@@ -85,24 +97,23 @@ fn main() -> ExitCode {
             }
         },
     };
-    let only = match arguments.only.as_deref() {
-        None => None,
-        Some(name) => match simulator::Property::ALL.iter().find(|known| known.name().starts_with(name)) {
-            Some(property) => Some(*property),
-            None => {
-                let names: Vec<_> = simulator::Property::ALL.iter().map(|known| known.name()).collect();
-                eprintln!("no property begins with {name:?}; there are: {}", names.join(", "));
-                return ExitCode::from(2);
-            }
-        },
+    let (only, ignored) = match (arguments.only.iter().map(property).collect(), arguments.ignore.iter().map(property).collect()) {
+        (Ok(only), Ok(ignored)) => (only, ignored),
+        (Err(unknown), _) | (_, Err(unknown)) => {
+            eprintln!("{unknown}");
+            return ExitCode::from(2);
+        }
     };
+    let (only, ignored): (Vec<Property>, Vec<Property>) = (only, ignored);
     let plan = |seed| {
-        let mut plan = Plan::new(seed).with(mutant);
-        plan.only = only;
-        plan
+        let plan = Plan::new(seed).with(mutant);
+        let plan = only.iter().fold(plan, |plan, only| plan.judging_only(*only));
+        ignored.iter().fold(plan, |plan, ignored| plan.ignoring(*ignored))
     };
     if let (Some(seed), Some(from)) = (arguments.seed, arguments.tell) {
-        let (result, story) = tell(&plan(seed), from);
+        let plan = plan(seed);
+        println!("{plan:?}");
+        let (result, story) = tell(&plan, from);
         story.iter().for_each(|line| println!("{line}"));
         return match result {
             Ok(_) => ExitCode::SUCCESS,
@@ -165,8 +176,9 @@ fn simulate(arguments: &Arguments, plan: impl Fn(u64) -> Plan) -> ExitCode {
 
 fn extra(plan: &Plan, arguments: &Arguments) -> String {
     let mutant = plan.mutant.map(|mutant| format!(" --mutant {}", mutant.name())).unwrap_or_default();
-    let only = arguments.only.as_ref().map(|only| format!(" --only {only}")).unwrap_or_default();
-    mutant + &only
+    let only = arguments.only.iter().map(|only| format!(" --only '{only}'"));
+    let ignored = arguments.ignore.iter().map(|ignored| format!(" --ignore '{ignored}'"));
+    mutant + &only.chain(ignored).collect::<String>()
 }
 
 /// A seed that differs from run to run: this is the only place where the real clock decides anything.

@@ -25,8 +25,7 @@ pub struct Plan {
     pub seed: u64,
     /// How the nodes are wrong, if they are.
     pub mutant: Option<Mutant>,
-    /// The one property that is judged; `None`: all of them. To learn what a checker sees when others would speak first.
-    pub only: Option<Property>,
+    judged: Judged,
     pub(crate) configuration: Configuration,
     /// One-way delays by sender and receiver.
     pub(crate) delays: Vec<Vec<Duration>>,
@@ -39,6 +38,18 @@ pub struct Plan {
     pub(crate) events: u64,
     /// Largest error of a node's clock, in parts per million.
     pub(crate) drift: u64,
+}
+
+/// Which properties are judged.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Judged(u32);
+
+impl Judged {
+    const ALL: Judged = Judged(u32::MAX);
+
+    pub(crate) fn contains(self, property: Property) -> bool {
+        self.0 >> property as u32 & 1 == 1
+    }
 }
 
 /// What goes wrong besides the weather, and how often: the mean time between two faults of a kind, `None` for never.
@@ -121,19 +132,21 @@ impl Plan {
         let jitter = far * random.below(3) as u32 + Duration::from_micros(10);
         let longest = (delays.iter().flatten().max().copied().unwrap_or(far) + jitter) * 2;
         let heartbeat_interval = longest.max(Duration::from_millis(*random.pick(&[2, 5, 20, 50])));
-        let election_timeout = heartbeat_interval * random.between(3, 10) as u32;
+        let disk = DiskSpeed {
+            least: Duration::from_micros(random.magnitude(20, 2_000)),
+            mean: Duration::from_micros(random.magnitude(20, 1_000)) + far * *random.pick(&[0, 0, 1, 4]),
+        };
+        // Phase 1 takes a round trip and two syncs.
+        let election_timeout = heartbeat_interval * random.between(3, 10) as u32 + disk.mean * 2;
         let heavy = random.chance(30);
         Plan {
             seed,
             mutant: None,
-            only: None,
+            judged: Judged::ALL,
             configuration,
             delays,
             weather: weather(random, jitter, election_timeout),
-            disk: DiskSpeed {
-                least: Duration::from_micros(random.magnitude(20, 2_000)),
-                mean: Duration::from_micros(random.magnitude(20, 1_000)) + far * *random.pick(&[0, 0, 1, 4]),
-            },
+            disk,
             faults: faults(random, regions, election_timeout),
             load: load(random, far, election_timeout, heavy),
             tuning: tuning(random, heartbeat_interval, election_timeout, heavy),
@@ -147,6 +160,24 @@ impl Plan {
     pub fn with(mut self, mutant: Option<Mutant>) -> Plan {
         self.mutant = mutant;
         self
+    }
+
+    /// The same run with this property alone judged, to learn what it sees when others would speak first.
+    #[must_use]
+    pub fn judging_only(mut self, property: Property) -> Plan {
+        self.judged = Judged(1 << property as u32);
+        self
+    }
+
+    /// The same run with this property not judged.
+    #[must_use]
+    pub fn ignoring(mut self, property: Property) -> Plan {
+        self.judged = Judged(self.judged.0 & !(1 << property as u32));
+        self
+    }
+
+    pub(crate) fn judged(&self) -> Judged {
+        self.judged
     }
 
     pub(crate) fn nodes(&self) -> usize {

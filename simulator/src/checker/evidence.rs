@@ -20,14 +20,14 @@ pub(crate) fn check(
 ) -> Verdict {
     match message {
         Message::Promise { ballot, from, to, votes, chosen, .. } => {
+            if to.is_none() {
+                ledger.ballot(*ballot).promised.insert(seat.0);
+            }
             ensure!(durable >= *ballot, Evidence, "{seat} promises {ballot}, but durable is only {durable}");
             for vote in votes {
                 reported(ledger, seat, *ballot, vote)?;
             }
             complete(seat, *ballot, (*from).max(chosen.next()), to.unwrap_or(store.log.last()), votes, store)?;
-            if to.is_none() {
-                ledger.ballot(*ballot).promised.insert(seat.0);
-            }
         }
         Message::Accepted { ballot, slot } => {
             let learned = || matches!(store.log.at(*slot), Some(Logged::Learned(_)));

@@ -103,7 +103,7 @@ impl Cluster {
         disk.settle(job);
         if let Job::Write(write) = job {
             for record in &write.records {
-                self.oracle.on_durable(seat, record, disk.store(), chosen)?;
+                self.oracle.on_durable(seat, record, disk.store(), chosen, &mut self.tally)?;
             }
         }
         Ok(())
