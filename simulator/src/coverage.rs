@@ -179,7 +179,10 @@ pub struct Tally {
 
 impl Default for Tally {
     fn default() -> Tally {
-        Tally { faults: Counts::new(Fault::ALL.len()), sometimes: Counts::new(Sometimes::ALL.len()) }
+        Tally {
+            faults: Counts::new(Fault::ALL.len()),
+            sometimes: Counts::new(Sometimes::ALL.len()),
+        }
     }
 }
 

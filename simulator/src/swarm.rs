@@ -16,7 +16,7 @@ use crate::random::{Concern, Random};
 use crate::seat::Seat;
 
 /// The cluster that every simulated node belongs to.
-pub(crate) const CLUSTER: ClusterId = ClusterId(0x5359_4E4F_44);
+pub(crate) const CLUSTER: ClusterId = ClusterId(0x0053_594E_4F44);
 
 /// The run that one seed stands for.
 #[derive(Clone, Debug)]
@@ -150,7 +150,11 @@ impl Plan {
             faults: faults(random, regions, election_timeout),
             load: load(random, far, election_timeout, heavy),
             tuning: tuning(random, heartbeat_interval, election_timeout, heavy),
-            events: if heavy { random.between(2_000, 8_000) } else { random.magnitude(4_000, 40_000) },
+            events: if heavy {
+                random.between(2_000, 8_000)
+            } else {
+                random.magnitude(4_000, 40_000)
+            },
             drift: *random.pick(&[0, 100, 1_000, 10_000]),
         }
     }
@@ -219,13 +223,22 @@ fn members(nodes: usize, regions: usize) -> Vec<Member> {
 /// A configuration with a quorum system drawn at random; a system that does not fit the members gives way to another.
 fn configuration(random: &mut Random, members: &[Member], alpha: u32) -> Configuration {
     for _ in 0..8 {
-        let proposal =
-            Proposal { epoch: Epoch(1), alpha, system: system(random, members.len() as u32), members: members.to_vec() };
+        let proposal = Proposal {
+            epoch: Epoch(1),
+            alpha,
+            system: system(random, members.len() as u32),
+            members: members.to_vec(),
+        };
         if let Ok(configuration) = Configuration::new(proposal) {
             return configuration;
         }
     }
-    let proposal = Proposal { epoch: Epoch(1), alpha, system: SystemSpec::Majority, members: members.to_vec() };
+    let proposal = Proposal {
+        epoch: Epoch(1),
+        alpha,
+        system: SystemSpec::Majority,
+        members: members.to_vec(),
+    };
     Configuration::new(proposal).expect("a majority is valid for any members")
 }
 
@@ -234,11 +247,21 @@ fn system(random: &mut Random, nodes: u32) -> SystemSpec {
         0 | 1 => SystemSpec::Majority,
         2 | 3 => {
             let phase2 = random.between(1, u64::from(nodes)) as u32;
-            SystemSpec::Counts { phase1: nodes + 1 - phase2, phase2 }
+            SystemSpec::Counts {
+                phase1: nodes + 1 - phase2,
+                phase2,
+            }
         }
         4 => {
             let rows = random.between(2, 3) as u32;
-            let layout = if random.chance(500) { Layout::Regions } else { Layout::Size { rows, columns: nodes / rows } };
+            let layout = if random.chance(500) {
+                Layout::Regions
+            } else {
+                Layout::Size {
+                    rows,
+                    columns: nodes / rows,
+                }
+            };
             let (phase1, phase2) = *random.pick(&[
                 (Line::Column, Line::Row),
                 (Line::EachRow, Line::Row),
@@ -252,7 +275,10 @@ fn system(random: &mut Random, nodes: u32) -> SystemSpec {
             let members = random.between(1, 2) as u32;
             SystemSpec::Zones {
                 phase1: ZoneCount { zones, members },
-                phase2: ZoneCount { zones: random.between(1, 4) as u32, members: random.between(1, 2) as u32 },
+                phase2: ZoneCount {
+                    zones: random.between(1, 4) as u32,
+                    members: random.between(1, 2) as u32,
+                },
             }
         }
     }
@@ -271,7 +297,13 @@ fn delays(random: &mut Random, members: &[Member], far: Duration) -> Vec<Vec<Dur
 }
 
 fn weather(random: &mut Random, jitter: Duration, election_timeout: Duration) -> Weather {
-    let mut often = |most| if random.chance(500) { random.magnitude(1, most) as u32 } else { 0 };
+    let mut often = |most| {
+        if random.chance(500) {
+            random.magnitude(1, most) as u32
+        } else {
+            0
+        }
+    };
     let (loss, repeat, straggle) = (often(300), often(500), often(100));
     Weather {
         loss,
@@ -284,9 +316,16 @@ fn weather(random: &mut Random, jitter: Duration, election_timeout: Duration) ->
 
 fn faults(random: &mut Random, regions: usize, election_timeout: Duration) -> Faults {
     if random.chance(50) {
-        return Faults { lasting: election_timeout, ..Faults::default() };
+        return Faults {
+            lasting: election_timeout,
+            ..Faults::default()
+        };
     }
-    let mut every = |per_mille| random.chance(per_mille).then(|| election_timeout * random.magnitude(2, 64) as u32);
+    let mut every = |per_mille| {
+        random
+            .chance(per_mille)
+            .then(|| election_timeout * random.magnitude(2, 64) as u32)
+    };
     Faults {
         crash: every(650),
         crash_in_step: every(500),
@@ -308,7 +347,11 @@ fn load(random: &mut Random, far: Duration, election_timeout: Duration, heavy: b
         think: far * random.magnitude(1, 32) as u32,
         reads: *random.pick(&[0, 100, 300, 500, 800]),
         wander: *random.pick(&[0, 50, 300, 1000]),
-        largest: if heavy { 128 << 10 } else { random.magnitude(9, 400) as usize },
+        largest: if heavy {
+            128 << 10
+        } else {
+            random.magnitude(9, 400) as usize
+        },
         timeout: election_timeout * random.magnitude(2, 32) as u32 + Duration::from_millis(100),
     }
 }
@@ -318,8 +361,16 @@ fn tuning(random: &mut Random, heartbeat_interval: Duration, election_timeout: D
         heartbeat_interval,
         election_timeout,
         reluctant: random.chance(300),
-        max_batch_bytes: if heavy { 256 << 10 } else { *random.pick(&[600, 4 << 10, 64 << 10]) },
-        max_inflight_bytes: if heavy { 16 << 20 } else { *random.pick(&[2 << 10, 64 << 10, 4 << 20]) },
+        max_batch_bytes: if heavy {
+            256 << 10
+        } else {
+            *random.pick(&[600, 4 << 10, 64 << 10])
+        },
+        max_inflight_bytes: if heavy {
+            16 << 20
+        } else {
+            *random.pick(&[2 << 10, 64 << 10, 4 << 20])
+        },
         batch_interval: Duration::from_micros(random.magnitude(1, 2_000)),
         eager_slots: random.magnitude(1, 32) as usize,
         max_queued: random.magnitude(2, 1024) as usize,
@@ -340,7 +391,10 @@ mod tests {
     fn seeds_reach_every_kind_of_quorum_system() {
         let systems: BTreeSet<String> = (0..500).map(|seed| Plan::new(seed).system()).collect();
         for kind in ["majority", "counts", "grid", "zones"] {
-            assert!(systems.iter().any(|system| system.starts_with(kind)), "no {kind} in {systems:?}");
+            assert!(
+                systems.iter().any(|system| system.starts_with(kind)),
+                "no {kind} in {systems:?}"
+            );
         }
         assert!(systems.len() > 25, "only {systems:?}");
     }

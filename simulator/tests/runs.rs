@@ -18,7 +18,11 @@ fn smoke_seeds_hold_and_something_happened_in_them() {
     }
     // A run in which nothing happened proves nothing.
     for fault in Fault::ALL {
-        assert!(tally.faults.of(*fault) > 0, "in {SMOKE} seeds there were never any {}", fault.name());
+        assert!(
+            tally.faults.of(*fault) > 0,
+            "in {SMOKE} seeds there were never any {}",
+            fault.name()
+        );
     }
     let rare = [
         Sometimes::OutOfReach,
@@ -27,7 +31,11 @@ fn smoke_seeds_hold_and_something_happened_in_them() {
         Sometimes::PagedPromise,
     ];
     for seen in Sometimes::ALL.iter().filter(|seen| !rare.contains(seen)) {
-        assert!(tally.sometimes.of(*seen) > 0, "in {SMOKE} seeds it never happened that {}", seen.name());
+        assert!(
+            tally.sometimes.of(*seen) > 0,
+            "in {SMOKE} seeds it never happened that {}",
+            seen.name()
+        );
     }
 }
 
@@ -60,8 +68,13 @@ fn kill(mutant: Mutant, only: Option<Property>) -> Option<(u64, Property, u64)> 
 fn every_mutant_dies() {
     for (name, mutant, rule) in MUTANTS {
         let killed = kill(*mutant, None);
-        let Some((seed, property, events)) = killed else { panic!("{name} (breaks {rule}) survived {HUNT} seeds") };
-        println!("{name:<26} {rule:<4} killed by {} at seed {seed} after {events} events", property.name());
+        let Some((seed, property, events)) = killed else {
+            panic!("{name} (breaks {rule}) survived {HUNT} seeds")
+        };
+        println!(
+            "{name:<26} {rule:<4} killed by {} at seed {seed} after {events} events",
+            property.name()
+        );
     }
 }
 
@@ -79,6 +92,11 @@ fn forgetful_acceptors_are_caught_by_their_consequences_alone() {
     ];
     for (mutant, only) in hunts {
         let killed = kill(mutant, Some(only));
-        assert!(killed.is_some(), "{}, judged by {} alone, survived {HUNT} seeds", mutant.name(), only.name());
+        assert!(
+            killed.is_some(),
+            "{}, judged by {} alone, survived {HUNT} seeds",
+            mutant.name(),
+            only.name()
+        );
     }
 }
