@@ -62,6 +62,10 @@ pub(crate) struct Election {
     pub(crate) leader: Option<Ballot>,
     /// D2: phase 1 of that ballot showed that slots up to here might be chosen.
     pub(crate) horizon: Option<(Ballot, Slot)>,
+    /// The highest ballot whose leader was asked and leads no more.
+    over: Ballot,
+    /// What this node had promised when its process began: ballots of its own up to here are of earlier processes.
+    inherited: Ballot,
     /// What the leader said of itself (E3).
     pub(crate) leader_healthy: bool,
     /// When a leader was last heard.
@@ -74,7 +78,22 @@ pub(crate) struct Election {
     attempt: u64,
 }
 
+impl Election {
+    /// At the start of a process whose node has promised `inherited`.
+    pub(crate) fn new(inherited: Ballot) -> Election {
+        Election {
+            inherited,
+            ..Election::default()
+        }
+    }
+}
+
 impl Replica {
+    /// Whether a ballot of this node is of this process (L1: later ones are larger).
+    pub(crate) fn began(&self, ballot: Ballot) -> bool {
+        ballot > self.election.inherited
+    }
+
     /// E1: shortest silence that means anything on these links.
     pub(crate) fn silence(&self) -> Duration {
         self.options.election_timeout.max(self.longest_round_trip() * 4)
@@ -385,6 +404,8 @@ impl Replica {
 
     /// The leader refuses what only a leader would take: it no longer is one.
     pub(crate) fn forget_leader(&mut self, ballot: Ballot) {
+        // Nothing is forwarded under that ballot again, should its late heartbeats be followed for a while.
+        self.election.over = self.election.over.max(ballot);
         if self.election.leader == Some(ballot) {
             self.election.leader = None;
         }
@@ -392,7 +413,7 @@ impl Replica {
 
     /// Where the leader that is followed can be reached.
     pub(crate) fn leader_address(&self) -> Option<(Ballot, Address)> {
-        let ballot = self.election.leader?;
+        let ballot = self.election.leader.filter(|ballot| *ballot > self.election.over)?;
         self.address_of(ballot.leader).map(|address| (ballot, address))
     }
 

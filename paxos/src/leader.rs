@@ -10,7 +10,6 @@ use crate::ballot::{Ballot, Slot};
 use crate::effect::{Event, Logged, Record};
 use crate::election::Role;
 use crate::message::{Address, Message};
-use crate::proposals::Inbox;
 use crate::reads::Rounds;
 use crate::replica::Replica;
 use crate::time::Time;
@@ -65,7 +64,6 @@ pub(crate) struct Leading {
     pub(crate) followers: BTreeMap<Address, Follower>,
     pub(crate) round: u64,
     pub(crate) rounds: Rounds,
-    pub(crate) inbox: Inbox,
     heartbeat_at: Time,
     /// E3: whether a phase-2 quorum was heard within the election timeout.
     pub(crate) healthy: bool,
@@ -109,7 +107,6 @@ impl Replica {
             followers: self.peers().into_iter().map(|peer| (peer, fresh)).collect(),
             round: 0,
             rounds: Rounds::default(),
-            inbox: Inbox::default(),
             heartbeat_at: now,
             healthy: true,
         });
@@ -123,7 +120,7 @@ impl Replica {
 
     /// L6: what was proposed and not seen chosen has an unknown outcome; what was not proposed goes elsewhere.
     pub(crate) fn abandon(&mut self, leading: Leading) {
-        self.return_inbox(leading.ballot, leading.inbox);
+        self.return_foreign(leading.ballot);
         self.return_rounds(leading.rounds);
     }
 
