@@ -64,6 +64,7 @@ pub(crate) struct Leading {
     pub(crate) followers: BTreeMap<Address, Follower>,
     pub(crate) round: u64,
     pub(crate) rounds: Rounds,
+    /// When it says that it is alive, and sees to what was lost, whatever heartbeats reads cause in between.
     heartbeat_at: Time,
     /// E3: whether a phase-2 quorum was heard within the election timeout.
     pub(crate) healthy: bool,
@@ -107,7 +108,7 @@ impl Replica {
             followers: self.peers().into_iter().map(|peer| (peer, fresh)).collect(),
             round: 0,
             rounds: Rounds::default(),
-            heartbeat_at: now,
+            heartbeat_at: now + self.options.heartbeat_interval,
             healthy: true,
         });
         self.election.leader = Some(ballot);
@@ -322,6 +323,10 @@ impl Replica {
         if self.now < self.leader_deadline() {
             return;
         }
+        let next = self.now + self.options.heartbeat_interval;
+        if let Role::Leading(leading) = &mut self.role {
+            leading.heartbeat_at = next;
+        }
         self.check_health();
         self.send_heartbeats();
         self.resend_accepts();
@@ -355,11 +360,9 @@ impl Replica {
 
     /// Opens a round of heartbeats, which also confirms reads (D1).
     pub(crate) fn send_heartbeats(&mut self) {
-        let (now, interval, chosen) = (self.now, self.options.heartbeat_interval, self.log.chosen);
-        let flushed = self.log.flushed;
+        let (chosen, flushed) = (self.log.chosen, self.log.flushed);
         let Role::Leading(leading) = &mut self.role else { return };
         leading.round += 1;
-        leading.heartbeat_at = now + interval;
         let everywhere = leading
             .followers
             .values()
