@@ -32,7 +32,10 @@ pub(crate) enum Role {
 /// A canvass under way.
 #[derive(Debug)]
 pub(crate) struct Canvass {
+    /// Who misses the leader too.
     granted: Vec<Address>,
+    /// Who answered at all.
+    answered: Vec<Address>,
 }
 
 /// A phase 1 under way.
@@ -66,9 +69,9 @@ pub(crate) struct Election {
     over: Ballot,
     /// What this node had promised when its process began: ballots of its own up to here are of earlier processes.
     inherited: Ballot,
-    /// What the leader said of itself (E3).
-    pub(crate) leader_healthy: bool,
-    /// When a leader was last heard.
+    /// E3: the ballot whose leader says that it hears no phase-2 quorum.
+    ailing: Option<Ballot>,
+    /// When a leader that can do something was last heard.
     heard: Option<Time>,
     /// When patience ends: a follower's with its leader, a canvass's or a candidacy's with itself.
     timeout_at: Time,
@@ -148,6 +151,7 @@ impl Replica {
         let (attempt, chosen) = (self.election.attempt, self.log.chosen);
         self.role = Role::Canvassing(Canvass {
             granted: alloc::vec![self.me()],
+            answered: alloc::vec![self.me()],
         });
         self.event(Event::Canvassing);
         for peer in self.peers() {
@@ -178,17 +182,22 @@ impl Replica {
         self.highest = self.highest.max(promised);
         if let Role::Canvassing(canvass) = &mut self.role
             && attempt == self.election.attempt
-            && granted
-            && !canvass.granted.contains(&from)
+            && !canvass.answered.contains(&from)
         {
-            canvass.granted.push(from);
+            canvass.answered.push(from);
+            if granted {
+                canvass.granted.push(from);
+            }
             self.stand_if_granted();
         }
     }
 
+    /// Stands if a phase-1 quorum would have it, and a phase-2 quorum is there to be led: without one a new leader could do
+    /// no more than the old.
     fn stand_if_granted(&mut self) {
         if let Role::Canvassing(canvass) = &self.role
             && self.have_quorum(Phase::One, &canvass.granted)
+            && self.have_quorum(Phase::Two, &canvass.answered)
         {
             self.stand();
         }
@@ -385,13 +394,30 @@ impl Replica {
         self.observe(ballot);
         if self.election.leader != Some(ballot) {
             self.election.leader = Some(ballot);
-            self.election.leader_healthy = true;
             self.event(Event::Following(ballot));
+        }
+        if self.election.ailing == Some(ballot) {
+            // E3: a leader that hears no quorum can do nothing for its followers: they do not wait for it.
+            return;
         }
         self.role = Role::Follower;
         self.election.failures = 0;
         self.election.heard = Some(self.now);
         self.await_leader();
+    }
+
+    /// E3: notes what the leader of `ballot` says of itself.
+    pub(crate) fn note_health(&mut self, ballot: Ballot, healthy: bool) {
+        if !healthy {
+            self.election.ailing = Some(ballot);
+        } else if self.election.ailing == Some(ballot) {
+            self.election.ailing = None;
+        }
+    }
+
+    /// E3: whether there is a leader, and it hears a phase-2 quorum as far as this node knows.
+    pub(crate) fn leader_is_healthy(&self) -> bool {
+        self.election.leader.is_some() && self.election.leader != self.election.ailing
     }
 
     /// An acceptor has promised more than this node asked for.

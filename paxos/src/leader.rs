@@ -113,7 +113,6 @@ impl Replica {
         });
         self.election.leader = Some(ballot);
         self.election.horizon = Some((ballot, horizon));
-        self.election.leader_healthy = true;
         self.clear_failures();
         self.event(Event::Leading(ballot));
         self.send_heartbeats();
@@ -349,7 +348,8 @@ impl Replica {
             return;
         }
         leading.healthy = healthy;
-        self.election.leader_healthy = healthy;
+        let ballot = leading.ballot;
+        self.note_health(ballot, healthy);
         if healthy {
             self.event(Event::QuorumRegained);
         } else {
@@ -399,9 +399,9 @@ impl Replica {
             self.answer(from, Message::Reject { ballot, promised });
             return;
         }
+        self.note_health(ballot, healthy);
         self.follow(from, ballot);
         self.election.horizon = Some((ballot, horizon));
-        self.election.leader_healthy = healthy;
         self.note_commit(ballot, chosen);
         self.note_everywhere(everywhere);
         let (chosen, flushed) = (self.log.chosen, self.log.flushed);

@@ -419,7 +419,7 @@ impl Replica {
             (Role::Leading(leading), _) if leading.healthy => Refusal::Overloaded,
             (Role::Leading(_), _) => Refusal::NoQuorum,
             (_, None) => Refusal::NoLeader,
-            (_, Some(_)) if !self.election.leader_healthy => Refusal::NoQuorum,
+            (_, Some(_)) if !self.leader_is_healthy() => Refusal::NoQuorum,
             (_, Some(_)) => Refusal::NoLeader,
         }
     }
