@@ -118,7 +118,27 @@ fn happen(cluster: &mut Cluster, die: &mut Die, step: usize, seen: &mut Seen) {
     }
 }
 
-/// Heals everything and lets time pass evenly until nobody waits any more.
+/// Ten milliseconds everywhere, and what was under way arrives.
+fn beat(cluster: &mut Cluster) {
+    let names: Vec<u64> = cluster.nodes.keys().copied().collect();
+    for name in names {
+        cluster.pass(name, Duration::from_millis(10));
+    }
+    for _ in 0..cluster.network.len() {
+        let envelope = cluster.network.remove(0);
+        cluster.hand(envelope);
+    }
+}
+
+/// Whether every node has applied the same and nobody waits.
+fn is_quiet(cluster: &Cluster) -> bool {
+    let mut statuses = cluster.nodes.values().filter_map(|node| node.replica.as_ref()).map(paxos::Replica::status);
+    let Some(first) = statuses.next() else { return false };
+    let same = |status: paxos::Status| status.leader == first.leader && status.applied == first.applied;
+    first.leader.is_some() && first.healthy && statuses.all(same) && cluster.unanswered() == 0
+}
+
+/// Heals everything: after a while there must be a leader, equal logs, no client that waits, and room for more.
 fn heal(cluster: &mut Cluster) {
     cluster.cuts.clear();
     let names: Vec<u64> = cluster.nodes.keys().copied().collect();
@@ -131,15 +151,26 @@ fn heal(cluster: &mut Cluster) {
         cluster.complete_writes(*name);
         cluster.apply(*name);
     }
-    for _ in 0..4000 {
-        for name in &names {
-            cluster.pass(*name, Duration::from_millis(10));
-        }
-        for _ in 0..cluster.network.len() {
-            let envelope = cluster.network.remove(0);
-            cluster.hand(envelope);
-        }
-    }
+    let recovered = (0..6000).any(|_| {
+        beat(cluster);
+        is_quiet(cluster)
+    });
+    assert!(recovered, "a minute after everything was healed: {:#?}", standings(cluster));
+    let told = cluster.judge.told();
+    cluster.propose(names[0], "last", Bytes::from("last"));
+    let done = (0..300).any(|_| {
+        beat(cluster);
+        is_quiet(cluster)
+    });
+    assert!(done && cluster.judge.told() > told, "a fresh command is not done: {:#?}", standings(cluster));
+}
+
+fn standings(cluster: &Cluster) -> Vec<String> {
+    let standing = |(name, node): (&u64, &support::cluster::Node)| {
+        let status = node.replica.as_ref().map(paxos::Replica::status);
+        format!("{name} {status:?}")
+    };
+    cluster.nodes.iter().map(standing).collect()
 }
 
 fn run(seed: u64, seen: &mut Seen) {
@@ -156,6 +187,7 @@ fn run(seed: u64, seen: &mut Seen) {
         seen.count(&cluster.trace);
         cluster.trace.clear();
     }
+    heal(&mut cluster);
     seen.chosen += cluster.judge.chosen();
 }
 
