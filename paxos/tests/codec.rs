@@ -2,7 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use paxos::{
-    Address, Ballot, Batch, ClusterId, CodecError, Command, CommandId, Envelope, Logged, Message, Refusal, Slot, Value, Vote,
+    Address, Ballot, Batch, ClusterId, CodecError, Command, CommandId, Envelope, Logged, Message, Refusal, Slot, Value,
+    Vote,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -13,13 +14,20 @@ fn slot() -> impl Strategy<Value = Slot> {
 }
 
 fn ballot() -> impl Strategy<Value = Ballot> {
-    (any::<u64>(), any::<u64>()).prop_map(|(round, leader)| Ballot { round, leader: NodeId(leader) })
+    (any::<u64>(), any::<u64>()).prop_map(|(round, leader)| Ballot {
+        round,
+        leader: NodeId(leader),
+    })
 }
 
 fn command() -> impl Strategy<Value = Command> {
     let payload = prop::collection::vec(any::<u8>(), 0..40);
     (any::<[u64; 3]>(), payload).prop_map(|([origin, boot, sequence], payload)| Command {
-        id: CommandId { origin: NodeId(origin), boot, sequence },
+        id: CommandId {
+            origin: NodeId(origin),
+            boot,
+            sequence,
+        },
         payload: payload.into(),
     })
 }
@@ -45,7 +53,13 @@ fn configuration() -> impl Strategy<Value = Configuration> {
             .collect();
         let system = system.parse().ok()?;
         let (epoch, members) = (Epoch(epoch), members);
-        Configuration::new(Proposal { epoch, alpha, system, members }).ok()
+        Configuration::new(Proposal {
+            epoch,
+            alpha,
+            system,
+            members,
+        })
+        .ok()
     })
 }
 
@@ -80,15 +94,22 @@ fn log_message() -> impl Strategy<Value = Message> {
             chosen,
             trimmed
         }),
-        (ballot(), slot(), value(), slot())
-            .prop_map(|(ballot, slot, value, chosen)| Message::Accept { ballot, slot, value, chosen }),
+        (ballot(), slot(), value(), slot()).prop_map(|(ballot, slot, value, chosen)| Message::Accept {
+            ballot,
+            slot,
+            value,
+            chosen
+        }),
         (ballot(), slot()).prop_map(|(ballot, slot)| Message::Accepted { ballot, slot }),
         (ballot(), ballot()).prop_map(|(ballot, promised)| Message::Reject { ballot, promised }),
         (ballot(), slot()).prop_map(|(ballot, chosen)| Message::Decided { ballot, chosen }),
         (ballot(), slot()).prop_map(|(ballot, chosen)| Message::Commit { ballot, chosen }),
         (slot(), slot()).prop_map(|(from, to)| Message::Fetch { from, to }),
-        (slot(), prop::collection::vec(value(), 0..4), slot())
-            .prop_map(|(from, values, chosen)| Message::Chosen { from, values, chosen }),
+        (slot(), prop::collection::vec(value(), 0..4), slot()).prop_map(|(from, values, chosen)| Message::Chosen {
+            from,
+            values,
+            chosen
+        }),
         slot().prop_map(|trimmed| Message::Trimmed { trimmed }),
     ]
 }
@@ -100,37 +121,59 @@ fn other_message() -> impl Strategy<Value = Message> {
     let index = prop_oneof![slot().prop_map(Ok), refusal().prop_map(Err)];
     prop_oneof![
         (any::<u64>(), slot()).prop_map(|(attempt, chosen)| Message::Canvass { attempt, chosen }),
-        (any::<u64>(), any::<bool>(), ballot())
-            .prop_map(|(attempt, granted, promised)| Message::CanvassReply { attempt, granted, promised }),
-        heartbeat.prop_map(|(ballot, round, chosen, horizon, everywhere, healthy)| Message::Heartbeat {
+        (any::<u64>(), any::<bool>(), ballot()).prop_map(|(attempt, granted, promised)| Message::CanvassReply {
+            attempt,
+            granted,
+            promised
+        }),
+        heartbeat.prop_map(
+            |(ballot, round, chosen, horizon, everywhere, healthy)| Message::Heartbeat {
+                ballot,
+                round,
+                chosen,
+                horizon,
+                everywhere,
+                healthy
+            }
+        ),
+        (ballot(), any::<u64>(), slot(), slot()).prop_map(|(ballot, round, chosen, flushed)| Message::HeartbeatAck {
             ballot,
             round,
             chosen,
-            horizon,
-            everywhere,
-            healthy
+            flushed
         }),
-        (ballot(), any::<u64>(), slot(), slot())
-            .prop_map(|(ballot, round, chosen, flushed)| Message::HeartbeatAck { ballot, round, chosen, flushed }),
-        (ballot(), any::<u64>(), commands())
-            .prop_map(|(ballot, number, commands)| Message::Forward { ballot, number, commands }),
-        (ballot(), any::<u64>(), refusal(), sequences)
-            .prop_map(|(ballot, boot, reason, sequences)| Message::ForwardRefused { ballot, boot, reason, sequences }),
+        (ballot(), any::<u64>(), commands()).prop_map(|(ballot, number, commands)| Message::Forward {
+            ballot,
+            number,
+            commands
+        }),
+        (ballot(), any::<u64>(), refusal(), sequences).prop_map(|(ballot, boot, reason, sequences)| {
+            Message::ForwardRefused {
+                ballot,
+                boot,
+                reason,
+                sequences,
+            }
+        }),
         any::<[u64; 2]>().prop_map(|[boot, batch]| Message::ReadIndex { boot, batch }),
-        (any::<[u64; 2]>(), index)
-            .prop_map(|([boot, batch], result)| Message::ReadIndexReply { boot, batch, result }),
+        (any::<[u64; 2]>(), index).prop_map(|([boot, batch], result)| Message::ReadIndexReply { boot, batch, result }),
     ]
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
-    let address = |[node, incarnation]: [u64; 2]| Address { node: NodeId(node), incarnation: Incarnation(incarnation) };
+    let address = |[node, incarnation]: [u64; 2]| Address {
+        node: NodeId(node),
+        incarnation: Incarnation(incarnation),
+    };
     let ends = any::<[[u64; 2]; 3]>();
-    (ends, prop_oneof![log_message(), other_message()]).prop_map(move |([from, to, [cluster, epoch]], message)| Envelope {
-        cluster: ClusterId(cluster),
-        from: address(from),
-        to: address(to),
-        epoch: Epoch(epoch),
-        message,
+    (ends, prop_oneof![log_message(), other_message()]).prop_map(move |([from, to, [cluster, epoch]], message)| {
+        Envelope {
+            cluster: ClusterId(cluster),
+            from: address(from),
+            to: address(to),
+            epoch: Epoch(epoch),
+            message,
+        }
     })
 }
 
