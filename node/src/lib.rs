@@ -3,5 +3,17 @@
 //! The top floor of the house: everything that touches a socket, a clock, a signal or a terminal. The rooms below it
 //! decide what may be said ([`quorum`], `paxos`) and remember it (`storage`); this one carries it.
 
+pub mod api;
+pub mod bench;
 pub mod cli;
+pub mod clock;
+pub mod driver;
+pub mod http;
+pub mod metrics;
+pub mod proto;
+pub mod relay;
+pub mod requests;
+pub mod server;
+pub mod settings;
+pub mod status;
 pub mod transport;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `synod` binary.
+
+fn main() -> std::process::ExitCode {
+    node::cli::run()
+}

@@ -3,6 +3,8 @@
 //! The driver publishes it; everybody else reads. The names of the JSON fields are an interface: a field never changes
 //! its meaning, new meanings get new names.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 /// A node's view of itself and its cluster at one moment.
@@ -58,6 +60,9 @@ pub struct NodeStatus {
     pub members: Vec<MemberStatus>,
     /// How full the queues are.
     pub queues: Queues,
+    /// When the driver published this; nothing before its first turn.
+    #[serde(skip)]
+    pub published: Option<Instant>,
 }
 
 /// What a node does in the present ballot.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use bytes::Bytes;
 use node::{
     cli::certs::{Authority, CertificateFiles},
+    relay::Relay,
     transport::{
         Class, Credentials, Identity, Inbound, PeerAddress, QueueLimits, Transport, TransportError, TransportSettings,
         wire::{Encoder, Hello, Kind},
@@ -530,6 +531,90 @@ async fn a_full_queue_drops_and_counts_and_classes_do_not_wait_for_each_other() 
     assert_eq!((bulk, urgent), (accepted, 1));
     one.transport.shutdown().await;
     two.shutdown().await;
+}
+
+/// Two nodes that reach each other through a relay only, and the relay.
+async fn across_a_relay(
+    office: &Office,
+    round_trip: Duration,
+    adjust: impl Fn(&mut TransportSettings),
+) -> (Relay, Node, Node) {
+    let start = async |node| {
+        let mut settings = settings(node, office.credentials(&identity(node)));
+        adjust(&mut settings);
+        Node::start(settings).await
+    };
+    let (one, two, relay) = (start(1).await, start(2).await, Relay::start().expect("starts"));
+    let link = |from, to, target: &Node| {
+        relay
+            .link(NodeId(from), NodeId(to), target.transport.local_address(), round_trip)
+            .expect("links")
+            .port()
+    };
+    one.meet(&[(2, link(1, 2, &two))]);
+    two.meet(&[(1, link(2, 1, &one))]);
+    one.connected(2).await;
+    two.connected(1).await;
+    (relay, one, two)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_lossy_link_still_delivers_everything_in_order() {
+    let office = Office::open(CLUSTER);
+    let round_trip = Duration::from_millis(40);
+    let (relay, one, mut two) = across_a_relay(&office, round_trip, |_| {}).await;
+    let measured = one.transport.round_trip(NodeId(2)).expect("connected");
+    assert!(measured >= round_trip, "{measured:?}");
+    relay.set_loss(NodeId(1), NodeId(2), 0.05);
+    relay.set_loss(NodeId(2), NodeId(1), 0.05);
+    for number in 0..2000 {
+        assert!(
+            one.transport
+                .send(NodeId(2), Class::Replication, frame(1, 2, Class::Replication, number))
+        );
+    }
+    let mut next = 0;
+    while next < 2000 {
+        let inbound = tokio::time::timeout(PATIENCE, two.inbound.recv())
+            .await
+            .expect("in time")
+            .expect("open");
+        for received in inbound.frames {
+            assert_eq!(received, frame(1, 2, Class::Replication, next));
+            next += 1;
+        }
+    }
+    assert!(relay.traffic(NodeId(1), NodeId(2)).lost > 0, "the relay did lose some");
+    one.transport.shutdown().await;
+    two.transport.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_in_one_direction_is_noticed_and_heals() {
+    let office = Office::open(CLUSTER);
+    let (relay, one, mut two) = across_a_relay(&office, Duration::from_millis(2), |settings| {
+        settings.idle_timeout = Duration::from_millis(600);
+        settings.keep_alive = Duration::from_millis(100);
+    })
+    .await;
+    relay.cut(NodeId(1), NodeId(2));
+    // Neither connection survives: one's dialler is not answered, and two's hears no answers.
+    until("node 1 to notice", || !one.transport.is_connected(NodeId(2))).await;
+    until("node 2 to notice", || !two.transport.is_connected(NodeId(1))).await;
+    relay.heal(NodeId(1), NodeId(2));
+    one.connected(2).await;
+    two.connected(1).await;
+    assert!(
+        one.transport
+            .send(NodeId(2), Class::Control, Bytes::from_static(b"healed"))
+    );
+    let inbound = tokio::time::timeout(PATIENCE, two.inbound.recv())
+        .await
+        .expect("in time")
+        .expect("open");
+    assert_eq!(inbound.frames, vec![Bytes::from_static(b"healed")]);
+    one.transport.shutdown().await;
+    two.transport.shutdown().await;
 }
 
 /// Not a test: prints how many small frames per second two transports in one process move.

@@ -34,6 +34,9 @@ impl Configuration {
     /// The largest window, in slots.
     pub const MAX_ALPHA: u32 = 1 << 16;
 
+    /// The largest name, region, zone, address or URL, in bytes.
+    pub const MAX_TEXT: usize = 255;
+
     /// Checks a proposal. The answer depends on the proposal alone, not on the machine or on how long it takes (R2).
     ///
     /// # Errors
@@ -243,22 +246,30 @@ fn faults_of_member(who: &Who, member: &Member, faults: &mut Vec<Fault>) {
         ("zone", &member.zone),
         ("address", &member.address),
     ];
-    for (key, text) in texts {
-        if text.trim().is_empty() {
-            faults.push(Fault::Empty {
+    let optional = [("client_url", &member.client_url)];
+    for (key, text) in texts.into_iter().chain(optional) {
+        if text.len() > Configuration::MAX_TEXT || text.contains(char::is_control) {
+            faults.push(Fault::Unprintable {
                 member: who.clone(),
                 key,
             });
+            continue;
         }
-    }
-    if !member.name.trim().is_empty() && !is_name(&member.name) {
-        faults.push(Fault::BadName { member: who.clone() });
-    }
-    if !member.address.trim().is_empty() && !is_address(&member.address) {
-        faults.push(Fault::BadAddress {
-            member: who.clone(),
-            address: member.address.clone(),
-        });
+        match key {
+            "client_url" => {}
+            _ if text.trim().is_empty() => faults.push(Fault::Empty {
+                member: who.clone(),
+                key,
+            }),
+            "name" if !is_name(text) => faults.push(Fault::BadName { member: who.clone() }),
+            "address" if !is_address(text) => {
+                faults.push(Fault::BadAddress {
+                    member: who.clone(),
+                    address: text.clone(),
+                });
+            }
+            _ => {}
+        }
     }
 }
 

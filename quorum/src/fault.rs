@@ -1,6 +1,6 @@
 //! What is wrong with a proposal, said so that an operator can mend it.
 
-use crate::{Line, Member, NodeId, Phase};
+use crate::{Configuration, Line, Member, NodeId, Phase};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -76,6 +76,13 @@ pub enum Fault {
         /// `name`, `region`, `zone` or `address`.
         key: &'static str,
     },
+    /// A text of the member that is too long to be meant, or has control characters, which would garble a terminal.
+    Unprintable {
+        /// The member.
+        member: Who,
+        /// `name`, `region`, `zone`, `address` or `client_url`.
+        key: &'static str,
+    },
     /// A name with characters that a name may not have, or of digits only.
     BadName {
         /// The member.
@@ -132,6 +139,13 @@ pub enum Fault {
         columns: u32,
         /// Voters there are.
         voters: usize,
+    },
+    /// A grid with more rows or columns than a configuration may have members.
+    GridTooLarge {
+        /// Its rows.
+        rows: usize,
+        /// The cells of its longest row.
+        columns: usize,
     },
     /// A cell holds a node that is not a member.
     GridStranger {
@@ -193,7 +207,9 @@ impl Fault {
             Fault::NoVoters | Fault::TooManyMembers { .. } => vec![Place::Key("member")],
             Fault::AlphaOutOfRange { .. } => vec![Place::Key("alpha")],
             Fault::EpochZero => vec![Place::Key("epoch")],
-            Fault::ZeroNumber { member, key } | Fault::Empty { member, key } => vec![member.place(key)],
+            Fault::ZeroNumber { member, key } | Fault::Empty { member, key } | Fault::Unprintable { member, key } => {
+                vec![member.place(key)]
+            }
             Fault::BadName { member } => vec![member.place("name")],
             Fault::BadAddress { member, .. } => vec![member.place("address")],
             Fault::Shared { key, members, .. } => members.iter().map(|member| member.place(key)).collect(),
@@ -204,6 +220,7 @@ impl Fault {
             | Fault::TooFewVoters { .. }
             | Fault::TooFewZones { .. }
             | Fault::GridSize { .. }
+            | Fault::GridTooLarge { .. }
             | Fault::GridStranger { .. }
             | Fault::GridHollow { .. }
             | Fault::GridNoFullLine { .. }
@@ -273,6 +290,12 @@ impl fmt::Display for Fault {
             Fault::EpochZero => f.write_str("the epoch is 0, epochs count from 1"),
             Fault::ZeroNumber { member, key } => write!(f, "{member}: {key} is 0, it must be 1 or more"),
             Fault::Empty { member, key } => write!(f, "{member}: {key} is empty"),
+            Fault::Unprintable { member, key } => write!(
+                f,
+                "node {}: {key} has control characters or is longer than {} bytes",
+                member.node,
+                Configuration::MAX_TEXT
+            ),
             Fault::BadName { member } => write!(
                 f,
                 "\"{}\" is not a name for a member: use letters, digits, \"-\", \"_\" and \".\", start with a letter or \
@@ -315,6 +338,12 @@ impl fmt::Display for Fault {
                 "a grid of {rows} rows and {columns} columns does not hold {voters} voters exactly; to leave cells \
                  empty, write the cells out and \"-\" for each dead one"
             ),
+            Fault::GridTooLarge { rows, columns } => {
+                write!(
+                    f,
+                    "the grid has {rows} rows and {columns} columns, the most is 64 of each"
+                )
+            }
             Fault::GridStranger { node, row, column } => {
                 write!(
                     f,

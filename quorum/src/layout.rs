@@ -122,6 +122,14 @@ impl<'a> Members<'a> {
                 .collect()
         };
         let (cells, mut faults): (Cells, _) = match spec {
+            // Every row and column of a valid grid has a member. What is larger is not looked at cell by cell.
+            SystemSpec::Grid { cells, .. } if cells.len().max(width(cells)) > NodeSet::CAPACITY => {
+                return Err([Fault::GridTooLarge {
+                    rows: cells.len(),
+                    columns: width(cells),
+                }]
+                .into());
+            }
             SystemSpec::Grid { cells, .. } => self.placed(cells),
             SystemSpec::GridOf {
                 layout: Layout::Regions,
@@ -210,7 +218,7 @@ fn both(phase1: Result<Rule, Fault>, phase2: Result<Rule, Fault>) -> Result<[Rul
     }
 }
 
-fn width(cells: &Cells) -> usize {
+fn width<T>(cells: &[Vec<T>]) -> usize {
     cells.iter().map(Vec::len).max().unwrap_or(0)
 }
 

@@ -47,7 +47,7 @@ pub fn count_minimal_quorums(rule: &Rule) -> u64 {
     count
 }
 
-/// Every minimal quorum, each once, in an order that depends on the rule only.
+/// Every minimal quorum, each once, in an order that depends on the rule only; smallest first if a member repeats in it.
 ///
 /// # Errors
 /// [`TooMany`] if expanding the rule would give more than `cap` sets; nothing has been expanded then.

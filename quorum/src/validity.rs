@@ -213,7 +213,7 @@ fn enumerate(universe: NodeSet, listed: &Rule, other: &Rule, cap: u64) -> Option
 enum Partners<'a> {
     /// In closed form.
     ReadOnce(&'a Rule),
-    /// From the list of all minimal quorums, smallest first.
+    /// From the list of all minimal quorums, which is smallest first where members repeat.
     Listed(Vec<NodeSet>),
     /// There are too many to list: one that can spare no member.
     Shrunk(&'a Rule),
@@ -225,10 +225,7 @@ impl Partners<'_> {
             return Partners::ReadOnce(rule);
         }
         match minimal_quorums(rule, cap) {
-            Ok(mut quorums) => {
-                quorums.sort_by_key(|quorum| quorum.len());
-                Partners::Listed(quorums)
-            }
+            Ok(quorums) => Partners::Listed(quorums),
             Err(_) => Partners::Shrunk(rule),
         }
     }

@@ -215,7 +215,14 @@ fn systems_are_written_as_they_are_read() {
         ("grid 3x3", "does not say which lines are quorums"),
         ("grid 3x3 diagonals/rows", "\"diagonals\" is not a kind of grid quorum"),
         ("grid [1 2 | 3 4 rows/columns", "no closing"),
-        ("grid [a b] rows/columns", "but no member has that name"),
+        (
+            "grid [a b] rows/columns",
+            "the grid names \"a\", \"b\", but no member has that name",
+        ),
+        (
+            "grid [+1 2] rows/columns",
+            "the grid names \"+1\", but no member has that name",
+        ),
     ] {
         let error = text.parse::<SystemSpec>().expect_err(text).to_string();
         assert!(error.contains(reason), "{text}: {error}");
@@ -281,7 +288,8 @@ fn every_fault_is_reported_at_once_with_its_place() {
 
 #[test]
 fn members_share_no_number_name_or_address() {
-    let mut wrong = proposal(&["x", "y", "z"], "majority");
+    // Nothing is said of the grid: with two nodes 1 there is no telling which cell is whose.
+    let mut wrong = proposal(&["x", "y", "z"], "grid [1 2 3] rows/columns");
     wrong.members[2].node = NodeId(1);
     wrong.members[1].name = "c".into();
     wrong.members[1].address = wrong.members[0].address.clone();
@@ -314,6 +322,17 @@ fn limits_are_enforced() {
     );
     wrong.members.clear();
     assert_eq!(refusal(wrong), "no member is a voter: there is nobody to decide");
+    for (region, fault) in [
+        ("r\u{1b}[2J", true),
+        (&"r".repeat(256), true),
+        (&"r".repeat(255), false),
+    ] {
+        let mut odd = proposal(&["r"], "majority");
+        odd.members[0].region = region.into();
+        let said = Configuration::new(odd).err().map(|faults| faults.to_string());
+        let expected = "node 1: region has control characters or is longer than 255 bytes";
+        assert_eq!(said.as_deref(), fault.then_some(expected), "{region}");
+    }
     for address in ["h:0", "h:65536", "h", ":1", "a b:1", "h:+1"] {
         let mut wrong = proposal(&["r"], "majority");
         wrong.members[0].address = address.into();
@@ -324,6 +343,7 @@ fn limits_are_enforced() {
 #[test]
 fn a_grid_must_hold_every_voter_once() {
     let regions = ["r"; 4];
+    let wide = format!("grid [{}] columns/rows", "1 ".repeat(65));
     for (spec, reason) in [
         (
             "grid 2x3 columns/rows",
@@ -349,6 +369,7 @@ fn a_grid_must_hold_every_voter_once() {
         ),
         ("grid [1 - 2 | 3 4 -] each-row/rows", "each of the rows has a dead cell"),
         ("grid [1 2 - | - 3 4] rows/columns", "each of the rows has a dead cell"),
+        (&wide, "the grid has 1 rows and 65 columns, the most is 64 of each"),
         ("grid [] columns/rows", "row 1 of the grid has no member"),
         (
             "zones 2x1/1x1",

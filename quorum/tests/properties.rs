@@ -307,8 +307,8 @@ proptest! {
         for phase in Phase::BOTH {
             let rule = system.rule(phase).into_owned();
             for acks in 0..=all {
-                // Every way to refuse with some of the rest, and one more in which those who agreed refuse as well.
-                for nacks in [all & !acks, (all & !acks) & 0x55, (all & !acks) & 0x0f, 0, all] {
+                // Refusals of others, and of some who have agreed before.
+                for nacks in [all & !acks, (all & !acks) & 0x0f, all & 0x55, all & 0x0f, 0, all] {
                     let expected = if satisfied(&rule, acks) {
                         Verdict::Won
                     } else if (0..=all).any(|later| later & nacks & !acks == 0 && satisfied(&rule, acks | later)) {
@@ -418,16 +418,21 @@ fn check_intersection(n: u8, a: &Rule, b: &Rule) -> Result<(), TestCaseError> {
             (answer, least) => panic!("{answer:?} under {limits:?}, least {least:?}"),
         }
     }
-    let stingy = Limits {
+    let none = Limits {
         structure: 0,
         enumeration: 0,
-        search: 1,
+        search: 0,
     };
-    let answer = intersection_within(universe, a, b, stingy);
-    prop_assert!(
-        least.is_none() || !matches!(answer, Intersection::Always(_)),
-        "giving up is not a proof"
+    prop_assert_eq!(
+        intersection_within(universe, a, b, none),
+        Intersection::Unproven { examined: 0 }
     );
+    // Given less than it takes, the search gives up; given that much, it comes to the same answer.
+    let search = |search| intersection_within(universe, a, b, Limits { search, ..none });
+    if let Intersection::Always(Proof::Search { examined }) = search(u64::MAX) {
+        prop_assert_eq!(search(examined - 1), Intersection::Unproven { examined: examined - 1 });
+        prop_assert_eq!(search(examined), Intersection::Always(Proof::Search { examined }));
+    }
     Ok(())
 }
 
@@ -481,5 +486,22 @@ proptest! {
         let valid = Configuration::new(proposal).is_ok();
         prop_assert_eq!(postcard::from_bytes::<Configuration>(&binary).is_ok(), valid);
         prop_assert_eq!(serde_json::from_str::<Configuration>(&json).is_ok(), valid);
+    }
+
+    /// Bytes from a stranger are an error or a valid configuration, never a panic.
+    #[test]
+    fn damaged_bytes_do_not_panic((regions, spec) in regions_and_spec(), damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), cut in any::<prop::sample::Index>()) {
+        let proposal = quorum::Proposal { epoch: quorum::Epoch(3), alpha: 8, system: spec, members: members(&regions) };
+        let mut binary = postcard::to_allocvec(&proposal).expect("a proposal can be written");
+        for (at, byte) in damage {
+            let at = at.index(binary.len());
+            binary[at] = byte;
+        }
+        for bytes in [&binary[..], &binary[..cut.index(binary.len())]] {
+            if let Ok(configuration) = postcard::from_bytes::<Configuration>(bytes) {
+                let again = Configuration::new(configuration.proposal().clone());
+                prop_assert_eq!(again.expect("what was decoded was checked"), configuration);
+            }
+        }
     }
 }

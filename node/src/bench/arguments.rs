@@ -67,7 +67,12 @@ pub enum Consistency {
 #[derive(Clone, Debug, Args)]
 struct Common {
     /// Where the members listen for clients: host:port, separated by commas
-    #[arg(long, env = "SYNOD_BENCH_ENDPOINTS", default_value = "127.0.0.1:2379", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "SYNOD_BENCH_ENDPOINTS",
+        default_value = "127.0.0.1:2379",
+        value_delimiter = ','
+    )]
     endpoints: Vec<String>,
     /// Sends everything to the endpoint that leads
     #[arg(long)]
@@ -194,22 +199,36 @@ impl Arguments {
         let serializable = |consistency: Consistency| consistency == Consistency::Serializable;
         let work = match self.operation {
             Operation::Put(_) => Work::Put,
-            Operation::Range { consistency, .. } => Work::Range { serializable: serializable(consistency) },
+            Operation::Range { consistency, .. } => Work::Range {
+                serializable: serializable(consistency),
+            },
             Operation::TxnPut { ops, .. } => Work::TxnPut { ops },
-            Operation::Mixed { consistency, reads, .. } => {
-                Work::Mixed { serializable: serializable(consistency), reads }
-            }
+            Operation::Mixed { consistency, reads, .. } => Work::Mixed {
+                serializable: serializable(consistency),
+                reads,
+            },
         };
         let common = self.common();
-        let endpoints = common.endpoints.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>()?;
+        let endpoints = common
+            .endpoints
+            .iter()
+            .map(|text| endpoint(text))
+            .collect::<Result<Vec<_>, _>>()?;
         let positive = |value: usize, name: &str| {
-            if value == 0 { Err(format!("--{name} is 0; at least 1 is needed")) } else { Ok(value) }
+            if value == 0 {
+                Err(format!("--{name} is 0; at least 1 is needed"))
+            } else {
+                Ok(value)
+            }
         };
         let clients = positive(common.clients, "clients")?;
         let threads = positive(common.threads, "threads")?.min(clients);
         let connections = positive(common.connections.unwrap_or(clients.div_ceil(10)), "connections")?;
         if common.key_size < 8 {
-            return Err(format!("--key-size {} is too small: keys are at least 8 bytes", common.key_size));
+            return Err(format!(
+                "--key-size {} is too small: keys are at least 8 bytes",
+                common.key_size
+            ));
         }
         if common.key_space == 0 {
             return Err("--key-space is 0; at least 1 is needed".to_owned());
@@ -218,7 +237,9 @@ impl Arguments {
             && (ops == 0 || ops as u64 > common.key_space)
         {
             let space = common.key_space;
-            return Err(format!("--ops {ops} is not between 1 and --key-space {space}: a transaction sets a key once"));
+            return Err(format!(
+                "--ops {ops} is not between 1 and --key-space {space}: a transaction sets a key once"
+            ));
         }
         if let Work::Mixed { reads, .. } = work
             && !(0.0..=1.0).contains(&reads)
@@ -280,14 +301,27 @@ mod tests {
     }
 
     fn plan(line: &str) -> Result<Plan, String> {
-        Line::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?.arguments.plan()
+        Line::try_parse_from(line.split(' '))
+            .map_err(|error| error.to_string())?
+            .arguments
+            .plan()
     }
 
     #[test]
     fn ten_clients_share_a_connection_unless_told_otherwise() {
         assert_eq!(plan("bench put --clients 64").expect("valid").connections, 7);
-        assert_eq!(plan("bench put --clients 64 --connections 64").expect("valid").connections, 64);
-        assert_eq!(plan("bench put --clients 2 --connections 64").expect("valid").connections, 2);
+        assert_eq!(
+            plan("bench put --clients 64 --connections 64")
+                .expect("valid")
+                .connections,
+            64
+        );
+        assert_eq!(
+            plan("bench put --clients 2 --connections 64")
+                .expect("valid")
+                .connections,
+            2
+        );
     }
 
     #[test]

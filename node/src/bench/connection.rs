@@ -77,12 +77,20 @@ impl Connection {
     /// Opens a connection; its frames are driven by a task of the current `LocalSet`.
     pub(super) async fn open(endpoint: &str) -> Result<Connection, CallError> {
         let sender = RefCell::new(handshake(endpoint).await?);
-        Ok(Connection { endpoint: endpoint.to_owned(), sender, generation: Cell::new(0) })
+        Ok(Connection {
+            endpoint: endpoint.to_owned(),
+            sender,
+            generation: Cell::new(0),
+        })
     }
 
     /// A handle for one client.
     pub(super) fn client(&self) -> Client<'_> {
-        Client { connection: self, sender: self.sender.borrow().clone(), generation: self.generation.get() }
+        Client {
+            connection: self,
+            sender: self.sender.borrow().clone(),
+            generation: self.generation.get(),
+        }
     }
 
     async fn reopen(&self, seen: u64) -> Result<(), CallError> {
@@ -103,8 +111,12 @@ impl Connection {
 
 async fn handshake(endpoint: &str) -> Result<SendRequest<Bytes>, CallError> {
     let broken = |what: &str, error: &dyn std::fmt::Display| CallError::Broken(format!("{what} {endpoint}: {error}"));
-    let stream = TcpStream::connect(endpoint).await.map_err(|error| broken("cannot connect to", &error))?;
-    stream.set_nodelay(true).map_err(|error| broken("cannot set up the socket to", &error))?;
+    let stream = TcpStream::connect(endpoint)
+        .await
+        .map_err(|error| broken("cannot connect to", &error))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| broken("cannot set up the socket to", &error))?;
     let (sender, driver) = h2::client::Builder::new()
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -154,9 +166,14 @@ impl Client<'_> {
     }
 
     async fn exchange(&mut self, path: &str, frame: Bytes) -> Result<Bytes, CallError> {
-        poll_fn(|cx| self.sender.poll_ready(cx)).await.map_err(|error| broken(&error))?;
+        poll_fn(|cx| self.sender.poll_ready(cx))
+            .await
+            .map_err(|error| broken(&error))?;
         let request = self.request(path)?;
-        let (response, mut body) = self.sender.send_request(request, false).map_err(|error| broken(&error))?;
+        let (response, mut body) = self
+            .sender
+            .send_request(request, false)
+            .map_err(|error| broken(&error))?;
         body.send_data(frame, true).map_err(|error| broken(&error))?;
         let response = response.await.map_err(|error| broken(&error))?;
         if let Some(error) = status(response.headers()) {
@@ -173,7 +190,11 @@ impl Client<'_> {
             let _ = body.flow_control().release_capacity(chunk.len());
             answer.extend_from_slice(&chunk);
         }
-        let trailers = body.trailers().await.map_err(|error| broken(&error))?.unwrap_or_default();
+        let trailers = body
+            .trailers()
+            .await
+            .map_err(|error| broken(&error))?
+            .unwrap_or_default();
         match status(&trailers) {
             Some(None) if answer.len() >= 5 => Ok(answer.freeze().slice(5..)),
             Some(None) => Err(CallError::Broken("an answer without a message".to_owned())),
@@ -212,7 +233,10 @@ fn status(headers: &HeaderMap) -> Option<Option<CallError>> {
     if code == 0 {
         return Some(None);
     }
-    let message = headers.get(MESSAGE).map(|value| percent_decoded(value.as_bytes())).unwrap_or_default();
+    let message = headers
+        .get(MESSAGE)
+        .map(|value| percent_decoded(value.as_bytes()))
+        .unwrap_or_default();
     Some(Some(CallError::Status { code, message }))
 }
 
@@ -245,7 +269,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(status(&headers), None);
         headers.insert("grpc-status", HeaderValue::from_static("14"));
-        headers.insert("grpc-message", HeaderValue::from_static("etcdserver: no%20leader, 100%"));
+        headers.insert(
+            "grpc-message",
+            HeaderValue::from_static("etcdserver: no%20leader, 100%"),
+        );
         let message = "etcdserver: no leader, 100%".to_owned();
         let error = status(&headers).expect("it is there").expect("it is an error");
         assert_eq!(error, CallError::Status { code: 14, message });

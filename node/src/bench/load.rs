@@ -54,7 +54,11 @@ pub(super) fn run(plan: &Plan) -> Result<Report, String> {
         .collect();
     let mut total = Tally::default();
     for thread in threads {
-        total.merge(thread.join().map_err(|_panic| "a thread of the generator panicked".to_owned())??);
+        total.merge(
+            thread
+                .join()
+                .map_err(|_panic| "a thread of the generator panicked".to_owned())??,
+        );
     }
     let generator_cpu = process_cpu().saturating_sub(cpu_before);
     let plan = &shared.plan;
@@ -76,7 +80,10 @@ pub(super) fn run(plan: &Plan) -> Result<Report, String> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))
 }
 
 /// The endpoints that answer; only the leader's if that is wanted.
@@ -86,7 +93,10 @@ async fn reachable(plan: &Plan) -> Result<Vec<String>, String> {
     for endpoint in &plan.endpoints {
         match status(endpoint).await {
             Ok(status) => {
-                let leads = status.header.as_ref().is_some_and(|header| header.member_id == status.leader);
+                let leads = status
+                    .header
+                    .as_ref()
+                    .is_some_and(|header| header.member_id == status.leader);
                 answering.push((endpoint.clone(), leads));
             }
             Err(error) => faults.push(format!("{endpoint}: {}", error.label())),
@@ -106,8 +116,13 @@ async fn reachable(plan: &Plan) -> Result<Vec<String>, String> {
 
 async fn status(endpoint: &str) -> Result<StatusResponse, CallError> {
     let limit = Duration::from_secs(5);
-    let opened = tokio::time::timeout(limit, Connection::open(endpoint)).await.unwrap_or(Err(CallError::TimedOut))?;
-    opened.client().ask("/etcdserverpb.Maintenance/Status", frame(&StatusRequest {}), limit).await
+    let opened = tokio::time::timeout(limit, Connection::open(endpoint))
+        .await
+        .unwrap_or(Err(CallError::TimedOut))?;
+    opened
+        .client()
+        .ask("/etcdserverpb.Maintenance/Status", frame(&StatusRequest {}), limit)
+        .await
 }
 
 /// One thread: its share of the connections, its share of the clients on them.
@@ -134,12 +149,17 @@ async fn drive(shared: &Arc<Shared>, thread: usize) -> Result<Tally, String> {
     // Nothing else runs on this thread yet, so it may block.
     shared.start.wait();
     let clock = Clock::new(plan);
-    let tally = Rc::new(RefCell::new(Tally { measured_from: Some(clock.measure), ..Tally::default() }));
+    let tally = Rc::new(RefCell::new(Tally {
+        measured_from: Some(clock.measure),
+        ..Tally::default()
+    }));
     let mut tasks = Vec::new();
     for (order, client) in share(plan.clients).enumerate() {
         let (shared, tally) = (shared.clone(), tally.clone());
         let (connection, clock) = (connections[order % connections.len()].clone(), clock.clone());
-        tasks.push(tokio::task::spawn_local(async move { repeat(&shared, &connection, client, &clock, &tally).await }));
+        tasks.push(tokio::task::spawn_local(async move {
+            repeat(&shared, &connection, client, &clock, &tally).await
+        }));
     }
     for task in tasks {
         task.await.map_err(|error| error.to_string())?;
@@ -180,7 +200,12 @@ impl Clock {
             End::After(duration) => Some(measure + duration),
             End::Requests(_) => None,
         };
-        Clock { start, measure, end, warm: Rc::new(Cell::new(false)) }
+        Clock {
+            start,
+            measure,
+            end,
+            warm: Rc::new(Cell::new(false)),
+        }
     }
 
     /// Whether a request that begins now is measured.
@@ -197,7 +222,9 @@ async fn repeat(shared: &Shared, connection: &Connection, client: usize, clock: 
     let plan = &shared.plan;
     let mut workload = Workload::new(plan, shared.pool.clone(), client);
     let mut connected: Client<'_> = connection.client();
-    let pace = plan.rate.map(|rate| Duration::from_secs_f64(plan.clients as f64 / rate));
+    let pace = plan
+        .rate
+        .map(|rate| Duration::from_secs_f64(plan.clients as f64 / rate));
     let mut due = pace.map(|pace| clock.start + pace.mul_f64(client as f64 / plan.clients as f64));
     loop {
         let call = workload.next();

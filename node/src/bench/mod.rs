@@ -42,7 +42,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 Format::Json => println!("{}", report.to_json()),
                 Format::Table => println!("{report}"),
             }
-            if report.succeeded() == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+            if report.succeeded() == 0 {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
         }
         Err(fault) => {
             eprintln!("synod bench: {fault}");

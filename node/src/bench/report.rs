@@ -19,7 +19,8 @@ impl Default for Sample {
 
 impl Sample {
     pub(super) fn record(&mut self, latency: Duration) {
-        self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+        self.0
+            .saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn merge(&mut self, other: &Sample) {
@@ -102,7 +103,11 @@ impl Report {
 
     fn throughput(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
-        if seconds > 0.0 { self.succeeded() as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 {
+            self.succeeded() as f64 / seconds
+        } else {
+            0.0
+        }
     }
 
     fn share(&self, part: u64) -> f64 {
@@ -138,9 +143,18 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoints = self.endpoints.join(", ");
-        write!(f, "{}: {} clients on {} connections to {endpoints}", self.operation, self.clients, self.connections)?;
+        write!(
+            f,
+            "{}: {} clients on {} connections to {endpoints}",
+            self.operation, self.clients, self.connections
+        )?;
         write!(f, ", {}-byte keys, {}-byte values", self.key_size, self.value_size)?;
-        write!(f, "\n{:.0} requests/s over {:.2} s", self.throughput(), self.elapsed.as_secs_f64())?;
+        write!(
+            f,
+            "\n{:.0} requests/s over {:.2} s",
+            self.throughput(),
+            self.elapsed.as_secs_f64()
+        )?;
         if self.keys_per_request > 1 {
             write!(f, " ({:.0} keys/s)", self.throughput() * self.keys_per_request as f64)?;
         }

@@ -49,7 +49,9 @@ pub(super) fn pool(plan: &Plan) -> Bytes {
 impl Workload {
     pub(super) fn new(plan: &Plan, pool: Bytes, client: usize) -> Workload {
         // Spread by a large odd number: neighbouring clients share no stretch of the sequence.
-        let seed = plan.seed.wrapping_add((client as u64 + 1).wrapping_mul(0xD134_2543_DE82_EF95));
+        let seed = plan
+            .seed
+            .wrapping_add((client as u64 + 1).wrapping_mul(0xD134_2543_DE82_EF95));
         Workload {
             work: plan.work,
             random: Random(seed),
@@ -83,28 +85,53 @@ impl Workload {
     pub(super) fn txn(&mut self, numbers: Vec<u64>) -> Call {
         let success = numbers
             .into_iter()
-            .map(|number| RequestOp { request: Some(Request::RequestPut(self.put_of(number))) })
+            .map(|number| RequestOp {
+                request: Some(Request::RequestPut(self.put_of(number))),
+            })
             .collect();
-        let request = TxnRequest { success, ..TxnRequest::default() };
-        Call { kind: Kind::Write, path: "/etcdserverpb.KV/Txn", frame: frame(&request) }
+        let request = TxnRequest {
+            success,
+            ..TxnRequest::default()
+        };
+        Call {
+            kind: Kind::Write,
+            path: "/etcdserverpb.KV/Txn",
+            frame: frame(&request),
+        }
     }
 
     fn put(&mut self) -> Call {
         let number = self.random.below(self.key_space);
         let request = self.put_of(number);
-        Call { kind: Kind::Write, path: "/etcdserverpb.KV/Put", frame: frame(&request) }
+        Call {
+            kind: Kind::Write,
+            path: "/etcdserverpb.KV/Put",
+            frame: frame(&request),
+        }
     }
 
     fn range(&mut self, serializable: bool) -> Call {
         let number = self.random.below(self.key_space);
-        let request = RangeRequest { key: self.key(number), serializable, ..RangeRequest::default() };
-        Call { kind: Kind::Read, path: "/etcdserverpb.KV/Range", frame: frame(&request) }
+        let request = RangeRequest {
+            key: self.key(number),
+            serializable,
+            ..RangeRequest::default()
+        };
+        Call {
+            kind: Kind::Read,
+            path: "/etcdserverpb.KV/Range",
+            frame: frame(&request),
+        }
     }
 
     fn put_of(&mut self, number: u64) -> PutRequest {
         let start = self.random.below(POOL_BYTES as u64) as usize;
         let value = self.pool.slice(start..start + self.value_size);
-        PutRequest { key: self.key(number), value, ..PutRequest::default() }
+        PutRequest {
+            key: self.key(number),
+            value,
+            ..PutRequest::default()
+        }
     }
 
     /// The key with this number: `k` repeated, then the number in base 36, in as many bytes as asked for.

@@ -53,7 +53,7 @@ struct CaArgs {
     /// Folder to write to; created if missing
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Name of the cluster: a-z, 0-9 and -
+    /// Name of the cluster, as in its settings
     #[arg(long, value_name = "NAME")]
     cluster: String,
     /// Days until the authority expires

@@ -1,6 +1,98 @@
-//! # Command line: what an operator types
+//! The command line.
 //!
-//! One file per subcommand, each with a clap `Args` and a `run`. A command checks everything it can before it changes
-//! anything, and says in a sentence what is wrong.
+//! Results go to standard output, errors as sentences to standard error. Exit codes: 0 done; 1 the answer is no (nobody
+//! answered, a configuration is unsafe, a node failed); 2 the command itself was wrong.
 
 pub mod certs;
+pub mod demo;
+mod get;
+mod quorum;
+mod start;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::bench;
+
+/// A geo-distributed, strongly consistent key-value store that speaks the etcd v3 API.
+#[derive(Debug, Parser)]
+#[command(
+    name = "synod",
+    version,
+    about,
+    after_help = "\
+Examples:
+  synod demo
+  synod start --settings /etc/synod/synod.toml
+  synod status --endpoint 127.0.0.1:7480 --endpoint 127.0.0.1:7481
+  synod quorum check cluster.toml
+  synod bench put --endpoints 127.0.0.1:2379 --clients 64
+
+Exit codes: 0 done; 1 the answer is no; 2 the command itself was wrong."
+)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a node until it is told to stop
+    Start(start::Arguments),
+    /// Shows what nodes say about themselves
+    Status(status::Arguments),
+    /// Looks at quorum systems
+    Quorum(quorum::Arguments),
+    /// Makes certificates for development
+    Certs(certs::Args),
+    /// Starts a cluster over several regions on this machine
+    Demo(demo::Args),
+    /// Measures how fast a cluster answers
+    Bench(bench::Arguments),
+}
+
+/// How to print a result.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For machines.
+    Json,
+}
+
+/// Runs the command that the arguments of this process name.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Line::parse().command {
+        Command::Start(arguments) => start::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Quorum(arguments) => quorum::run(&arguments),
+        Command::Certs(arguments) => match certs::run(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("synod certs: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_command_has_help() {
+        let mut command = Line::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands_mut() {
+            assert!(sub.get_about().is_some(), "{} has no help", sub.get_name());
+        }
+    }
+}

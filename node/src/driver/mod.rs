@@ -18,14 +18,13 @@
 
 mod applier;
 mod happening;
-mod metrics;
 mod outbound;
 mod publish;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use paxos::{ClusterId, Event, Input, Outcome, Output, Refusal, Replica, Time, Write};
+use paxos::{Event, Input, Output, Replica, Time, Write};
 use storage::journal::Journal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -33,11 +32,11 @@ use tracing::{debug, info, warn};
 
 pub use applier::Applier;
 pub use happening::Happening;
-pub use metrics::Metrics;
 pub use outbound::Outbound;
 pub use publish::Publisher;
 
 use crate::clock::Clock;
+use crate::metrics::ConsensusMetrics;
 use crate::requests::Waiters;
 use crate::transport::Transport;
 
@@ -69,12 +68,10 @@ pub struct Driver {
     pub waiters: Arc<Waiters>,
     /// Tells the rest of the node how things are.
     pub publisher: Publisher,
-    /// Counts.
-    pub metrics: Metrics,
+    /// Counts what the core reports.
+    pub metrics: ConsensusMetrics,
     /// The node's clock.
     pub clock: Clock,
-    /// The cluster, to recognise frames of another.
-    pub cluster: ClusterId,
 }
 
 impl Driver {
@@ -141,7 +138,7 @@ impl Driver {
                     match happening::decode(inbound.from, frame) {
                         Ok(envelope) => self.replica.step(now, Input::Receive(envelope)),
                         Err(garbage) => {
-                            self.metrics.garbage.inc();
+                            self.metrics.garbage();
                             warn!(peer = %inbound.from, reason = %garbage, "a peer sent a frame that is no message");
                         }
                     }
@@ -158,12 +155,9 @@ impl Driver {
                 Output::Write(write) => writes.push(write),
                 Output::Send(envelope) => self.outbound.send(&envelope),
                 Output::Apply(entry) => self.applier.apply(entry)?,
-                Output::Answer(id, outcome) => {
-                    self.metrics.answered(&outcome);
-                    self.waiters.outcome(id, outcome);
-                }
+                Output::Answer(id, outcome) => self.waiters.outcome(id, outcome),
                 Output::Load { peer, from, to, max_bytes } => self.load(peer, from, to, max_bytes),
-                Output::Trim(slot) => self.journal.trim(slot).map_err(|error| error.to_string())?,
+                Output::Trim(slot) => self.journal.trim(slot),
                 Output::Event(event) => self.tell(event),
             }
         }
@@ -202,7 +196,9 @@ impl Driver {
     }
 
     fn tell(&mut self, event: Event) {
-        self.metrics.observe(&event, self.clock.now());
+        let configuration = self.replica.configuration();
+        let region = |node| configuration.member(node).map_or("", |member| member.region.as_str());
+        self.metrics.record(&event, self.clock.now(), region);
         match &event {
             Event::ChosenAt { .. } | Event::PhaseOne { .. } => return,
             Event::Misaddressed(from) => debug!(from = %from.node, "a message was not for this node as it is now"),
@@ -224,26 +220,5 @@ impl Driver {
             }
         }
         self.publish();
-    }
-}
-
-/// The metric label of a refusal.
-fn reason(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::NoLeader => "no_leader",
-        Refusal::NoQuorum => "no_quorum",
-        Refusal::NotLeader => "not_leader",
-        Refusal::Overloaded => "overloaded",
-        Refusal::TooLarge => "too_large",
-    }
-}
-
-/// The metric label of an outcome that the core gave; `None` for reads that may be served.
-fn outcome_label(outcome: &Outcome) -> Option<&'static str> {
-    match outcome {
-        Outcome::Read(_) => None,
-        Outcome::Refused(_) => Some("rejected"),
-        Outcome::Unknown(paxos::Doubt::LeaderChanged) => Some("abandoned"),
-        Outcome::Unknown(paxos::Doubt::TimedOut) => Some("timeout"),
     }
 }

@@ -40,7 +40,12 @@ impl Waiters {
             assert!(earlier.is_none(), "request {} is registered twice", id.0);
         }
         drop(shard);
-        Waiter { id, receiver, waiters: waiters.clone(), answered: false }
+        Waiter {
+            id,
+            receiver,
+            waiters: waiters.clone(),
+            answered: false,
+        }
     }
 
     /// The applier's answer: the command was done.

@@ -19,8 +19,16 @@ impl Fault {
     /// A fault of a value.
     #[must_use]
     pub fn new(origin: &str, key: &str, reason: impl Into<String>) -> Fault {
-        let line = origin.rsplit_once(" line ").and_then(|(_, line)| line.parse().ok()).unwrap_or(0);
-        Fault { origin: origin.to_owned(), line, key: key.to_owned(), reason: reason.into() }
+        let line = origin
+            .rsplit_once(" line ")
+            .and_then(|(_, line)| line.parse().ok())
+            .unwrap_or(0);
+        Fault {
+            origin: origin.to_owned(),
+            line,
+            key: key.to_owned(),
+            reason: reason.into(),
+        }
     }
 }
 

@@ -7,10 +7,19 @@ use quorum::{Configuration, Member, NodeId, Place, Proposal};
 
 use super::document::plain;
 use super::fault::Fault;
-use super::keys::{Keys, nearest, unknown};
+use super::keys::{self, Keys, nearest, unknown};
 
 /// Keys of a `[[member]]` table; the first ones must be there.
-const MEMBER_KEYS: [&str; 8] = ["node", "name", "region", "address", "zone", "client_url", "incarnation", "role"];
+const MEMBER_KEYS: [&str; 8] = [
+    "node",
+    "name",
+    "region",
+    "address",
+    "zone",
+    "client_url",
+    "incarnation",
+    "role",
+];
 const MEMBER_REQUIRED: usize = 4;
 /// Keys of a `[[dial]]` table; both must be there.
 const DIAL_KEYS: [&str; 2] = ["node", "address"];
@@ -18,7 +27,10 @@ const DIAL_KEYS: [&str; 2] = ["node", "address"];
 /// Takes the genesis keys and checks them; `None` if there are faults, which are noted.
 pub(super) fn read(keys: &mut Keys) -> Option<Configuration> {
     let taken = ["epoch", "alpha", "system", "member"].map(|key| (key, keys.whole(key)));
-    let values = taken.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    let values = taken
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect();
     match check(&values) {
         Ok(configuration) => Some(configuration),
         Err(faults) => {
@@ -39,16 +51,38 @@ pub(crate) fn check(values: &Map<String, Value>) -> Result<Configuration, Vec<Fa
     let mut faults = Vec::new();
     let members = match values.get("member").map(|value| &value.kind) {
         Some(ValueKind::Array(members)) => members.as_slice(),
-        Some(_) => return Err(vec![Fault::new(&origin("member"), "member", "is not a list of [[member]] tables")]),
-        None => return Err(vec![Fault::new("", "member", "is missing; write a [[member]] table for each node")]),
+        Some(_) => {
+            return Err(vec![Fault::new(
+                &origin("member"),
+                "member",
+                "is not a list of [[member]] tables",
+            )]);
+        }
+        None => {
+            return Err(vec![Fault::new(
+                "",
+                "member",
+                "is missing; write a [[member]] table for each node",
+            )]);
+        }
     };
     for (position, member) in members.iter().enumerate() {
-        faults.extend(faults_of_table("member", position, member, &MEMBER_KEYS, MEMBER_REQUIRED));
+        faults.extend(faults_of_table(
+            "member",
+            position,
+            member,
+            &MEMBER_KEYS,
+            MEMBER_REQUIRED,
+        ));
         if faults.is_empty()
             && let Err(error) = plain(member).try_into::<Member>()
         {
             let origin = place_in(member, error.message()).unwrap_or_else(|| member.origin().unwrap_or("").to_owned());
-            faults.push(Fault::new(&origin, &format!("member {}", position + 1), one_line(error.message())));
+            faults.push(Fault::new(
+                &origin,
+                &format!("member {}", position + 1),
+                one_line(error.message()),
+            ));
         }
     }
     if !faults.is_empty() {
@@ -60,8 +94,15 @@ pub(crate) fn check(values: &Map<String, Value>) -> Result<Configuration, Vec<Fa
         .collect();
     let proposal: Proposal = toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| {
         // The members are sound, so it is one of the others; the message names what it expected.
-        let key = ["system", "alpha", "epoch"].into_iter().find(|key| error.to_string().contains(key)).unwrap_or("system");
-        vec![Fault::new(&origin(key), key, format!("is wrong: {}", one_line(error.message())))]
+        let key = ["system", "alpha", "epoch"]
+            .into_iter()
+            .find(|key| error.to_string().contains(key))
+            .unwrap_or("system");
+        vec![Fault::new(
+            &origin(key),
+            key,
+            format!("is wrong: {}", one_line(error.message())),
+        )]
     })?;
     Configuration::new(proposal).map_err(|found| {
         let located = found.iter().map(|fault| {
@@ -74,6 +115,11 @@ pub(crate) fn check(values: &Map<String, Value>) -> Result<Configuration, Vec<Fa
         });
         located.collect()
     })
+}
+
+/// Faults of a file's other keys: whatever is neither part of the configuration nor of a node's settings.
+pub(crate) fn strangers(values: &Map<String, Value>) -> Vec<Fault> {
+    keys::strangers(values.clone())
 }
 
 /// Where to dial peers instead of at their addresses.
@@ -104,7 +150,11 @@ pub(super) fn read_dial(keys: &mut Keys, genesis: Option<&Configuration>) -> BTr
         match address.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                 if dial.insert(node, address).is_some() {
-                    keys.fault_at(&origin_in(entry, "node"), "dial.node", format!("names node {node} a second time"));
+                    keys.fault_at(
+                        &origin_in(entry, "node"),
+                        "dial.node",
+                        format!("names node {node} a second time"),
+                    );
                 }
             }
             _ => {
@@ -124,9 +174,18 @@ pub(super) fn this_node(keys: &mut Keys, node: Option<String>, genesis: Option<&
         Err(_) => genesis.members().iter().find(|member| member.name == node),
     };
     if found.is_none() {
-        let members: Vec<String> =
-            genesis.members().iter().map(|member| format!("{} ({})", member.node, member.name)).collect();
-        keys.fault("node", &format!("is \"{node}\", which is no member; the members are {}", members.join(", ")));
+        let members: Vec<String> = genesis
+            .members()
+            .iter()
+            .map(|member| format!("{} ({})", member.node, member.name))
+            .collect();
+        keys.fault(
+            "node",
+            &format!(
+                "is \"{node}\", which is no member; the members are {}",
+                members.join(", ")
+            ),
+        );
     }
     found.map(|member| member.node)
 }
@@ -137,14 +196,24 @@ fn faults_of_table(list: &str, position: usize, entry: &Value, known: &[&str], r
     let ValueKind::Table(table) = &entry.kind else {
         return vec![Fault::new(origin, list, "is not a table")];
     };
-    let missing = known[..required].iter().filter(|key| !table.contains_key(**key)).map(|key| {
-        let which = position + 1;
-        Fault::new(origin, &format!("{list}.{key}"), format!("is missing in [[{list}]] number {which}"))
-    });
-    let strange = table.iter().filter(|(key, _)| !known.contains(&key.as_str())).map(|(key, value)| {
-        let reason = unknown("key", nearest(key, known));
-        Fault::new(value.origin().unwrap_or(origin), &format!("{list}.{key}"), reason)
-    });
+    let missing = known[..required]
+        .iter()
+        .filter(|key| !table.contains_key(**key))
+        .map(|key| {
+            let which = position + 1;
+            Fault::new(
+                origin,
+                &format!("{list}.{key}"),
+                format!("is missing in [[{list}]] number {which}"),
+            )
+        });
+    let strange = table
+        .iter()
+        .filter(|(key, _)| !known.contains(&key.as_str()))
+        .map(|(key, value)| {
+            let reason = unknown("key", nearest(key, known));
+            Fault::new(value.origin().unwrap_or(origin), &format!("{list}.{key}"), reason)
+        });
     missing.chain(strange).collect()
 }
 

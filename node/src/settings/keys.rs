@@ -10,7 +10,7 @@ use config::{Map, Value, ValueKind};
 use super::fault::Fault;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-const SCALARS: [&str; 28] = [
+pub(super) const SCALARS: [&str; 28] = [
     "cluster",
     "node",
     "data_dir",
@@ -47,7 +47,9 @@ pub(super) const GENESIS: [&str; 5] = ["epoch", "alpha", "system", "member", "di
 /// The key that a variable names: `LISTEN_CLIENTS` is `listen.clients`.
 pub(super) fn of_variable(name: &str) -> Option<String> {
     let all = SCALARS.iter().chain(&["alpha", "system"]);
-    all.copied().find(|key| key.replace('.', "_").eq_ignore_ascii_case(name)).map(str::to_owned)
+    all.copied()
+        .find(|key| key.replace('.', "_").eq_ignore_ascii_case(name))
+        .map(str::to_owned)
 }
 
 /// The merged settings, consumed key by key.
@@ -63,8 +65,17 @@ impl Keys {
     pub(super) fn new(values: Map<String, Value>, folder: Option<(String, PathBuf)>) -> Keys {
         let mut left = BTreeMap::new();
         flatten("", values, &mut left);
-        let origins = left.iter().map(|(key, value)| (key.clone(), value.origin().unwrap_or("").to_owned())).collect();
-        Keys { left, origins, known: BTreeSet::new(), faults: Vec::new(), folder }
+        let origins = left
+            .iter()
+            .map(|(key, value)| (key.clone(), value.origin().unwrap_or("").to_owned()))
+            .collect();
+        Keys {
+            left,
+            origins,
+            known: BTreeSet::new(),
+            faults: Vec::new(),
+            folder,
+        }
     }
 
     /// The value of a key that must be there.
@@ -99,11 +110,20 @@ impl Keys {
     /// A path that must be given; one from the file is relative to the file's folder.
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = self.required(key, |text| {
-            if text.is_empty() { Err("is empty; a path is needed".to_owned()) } else { Ok(PathBuf::from(text)) }
+            if text.is_empty() {
+                Err("is empty; a path is needed".to_owned())
+            } else {
+                Ok(PathBuf::from(text))
+            }
         })?;
         let origin = self.origins.get(key).map_or("", String::as_str);
-        let folder = self.folder.as_ref().filter(|(name, _)| origin.starts_with(&format!("{name} line ")));
-        Some(folder.map_or(path.clone(), |(_, folder): &(String, PathBuf)| Path::new(folder).join(&path)))
+        let folder = self
+            .folder
+            .as_ref()
+            .filter(|(name, _)| origin.starts_with(&format!("{name} line ")));
+        Some(folder.map_or(path.clone(), |(_, folder): &(String, PathBuf)| {
+            Path::new(folder).join(&path)
+        }))
     }
 
     /// A value that is more than a text.
@@ -137,13 +157,20 @@ impl Keys {
                 }
                 near => unknown("key", near),
             };
-            self.faults.push(Fault::new(if key == origin { "the environment" } else { origin }, &key, reason));
+            self.faults.push(Fault::new(
+                if key == origin { "the environment" } else { origin },
+                &key,
+                reason,
+            ));
         }
         self.faults
     }
 
     fn scalar<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        debug_assert!(SCALARS.contains(&key) || GENESIS.contains(&key), "{key} is missing in SCALARS");
+        debug_assert!(
+            SCALARS.contains(&key) || GENESIS.contains(&key),
+            "{key} is missing in SCALARS"
+        );
         self.known.insert(key);
         let value = self.left.remove(key)?;
         let text = match &value.kind {
@@ -163,6 +190,22 @@ impl Keys {
     }
 }
 
+/// Faults of all keys that no settings have.
+pub(super) fn strangers(values: Map<String, Value>) -> Vec<Fault> {
+    let mut flat = BTreeMap::new();
+    flatten("", values, &mut flat);
+    let known: Vec<&str> = SCALARS.iter().chain(&GENESIS).copied().collect();
+    flat.retain(|key, _| !known.contains(&key.as_str()));
+    let fault = |(key, value): (String, Value)| {
+        Fault::new(
+            value.origin().unwrap_or(""),
+            &key,
+            unknown("key", nearest(&key, &known)),
+        )
+    };
+    flat.into_iter().map(fault).collect()
+}
+
 pub(super) fn unknown(what: &str, near: Option<&str>) -> String {
     match near {
         Some(near) => format!("is not a known {what}; did you mean {near}?"),
@@ -178,7 +221,11 @@ fn variable(key: &str) -> String {
 /// Tables become dotted keys; `system` may be a table that belongs together.
 fn flatten(prefix: &str, table: Map<String, Value>, into: &mut BTreeMap<String, Value>) {
     for (key, value) in table {
-        let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        let path = if prefix.is_empty() {
+            key
+        } else {
+            format!("{prefix}.{key}")
+        };
         match value.kind {
             ValueKind::Table(inner) if path != "system" => flatten(&path, inner, into),
             _ => {
@@ -196,7 +243,10 @@ pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
         let misplaced = 1 + strsim::damerau_levenshtein(&last(key), &last(candidate));
         misplaced.min(strsim::damerau_levenshtein(key, candidate))
     };
-    let (near, distance) = known.iter().map(|candidate| (*candidate, distance(candidate))).min_by_key(|pair| pair.1)?;
+    let (near, distance) = known
+        .iter()
+        .map(|candidate| (*candidate, distance(candidate)))
+        .min_by_key(|pair| pair.1)?;
     (distance <= 1 + last(key).len() / 3).then_some(near)
 }
 
@@ -205,12 +255,15 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     match text.len() {
         1..=63 if text.chars().all(valid) => Ok(text.to_owned()),
-        _ => Err(format!("\"{text}\" is not a name: 1 to 63 letters, digits, '-', '_' or '.'")),
+        _ => Err(format!(
+            "\"{text}\" is not a name: 1 to 63 letters, digits, '-', '_' or '.'"
+        )),
     }
 }
 
 pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("\"{text}\" is not an address such as 127.0.0.1:2379 or [::]:2379"))
+    text.parse()
+        .map_err(|_| format!("\"{text}\" is not an address such as 127.0.0.1:2379 or [::]:2379"))
 }
 
 pub(super) fn integer(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {

@@ -66,7 +66,9 @@ impl Layers {
 
     /// The folder that paths of the file are relative to.
     pub(super) fn folder(&self) -> Option<(String, PathBuf)> {
-        self.file.as_ref().map(|(name, folder, _)| (name.clone(), folder.clone()))
+        self.file
+            .as_ref()
+            .map(|(name, folder, _)| (name.clone(), folder.clone()))
     }
 
     /// All values, and the faults met on the way.
@@ -80,11 +82,17 @@ impl Layers {
         }
         let environment = self.environment.iter().map(|(name, value)| {
             let key = super::keys::of_variable(&name[PREFIX.len()..]);
-            (key.clone().unwrap_or_else(|| name.clone()), Value::new(Some(name), value.clone()))
+            (
+                key.clone().unwrap_or_else(|| name.clone()),
+                Value::new(Some(name), value.clone()),
+            )
         });
         builder = builder.add_source(Layer(environment.collect()));
         let flags = self.flags.iter().map(|(key, value)| {
-            (key.clone(), Value::new(Some(&format!("the flag for {key}")), value.clone()))
+            (
+                key.clone(),
+                Value::new(Some(&format!("the flag for {key}")), value.clone()),
+            )
         });
         builder = builder.add_source(Layer(flags.collect()));
         match builder.build().and_then(|config| Ok(config.cache.into_table()?)) {
@@ -99,7 +107,10 @@ impl Layers {
 
 /// Variables such as `SYNOD_SERVICE_HOST` and `SYNOD_PORT_2379_TCP_ADDR`.
 fn is_service_link(name: &str) -> bool {
-    name.contains("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.contains("_PORT_") || name.ends_with("_PORT")
+    name.contains("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.contains("_PORT_")
+        || name.ends_with("_PORT")
 }
 
 /// Values that are read already.

@@ -209,7 +209,11 @@ impl Listen {
         let peers = keys.or("listen.peers", SocketAddr::from(([0, 0, 0, 0], 7400)), keys::socket);
         let clients = keys.or("listen.clients", SocketAddr::from(([127, 0, 0, 1], 2379)), keys::socket);
         let http = keys.or("listen.http", SocketAddr::from(([127, 0, 0, 1], 7480)), keys::socket);
-        let listen = Listen { peers: peers?, clients: clients?, http: http? };
+        let listen = Listen {
+            peers: peers?,
+            clients: clients?,
+            http: http?,
+        };
         // Peers listen on UDP, so only the other two can collide.
         if listen.clients == listen.http && listen.http.port() != 0 {
             keys.fault("listen.http", &format!("{} is taken by listen.clients", listen.http));
@@ -223,7 +227,11 @@ impl Certificates {
         let authority = keys.path("certificates.authority");
         let certificate = keys.path("certificates.certificate");
         let key = keys.path("certificates.key");
-        Some(Certificates { authority: authority?, certificate: certificate?, key: key? })
+        Some(Certificates {
+            authority: authority?,
+            certificate: certificate?,
+            key: key?,
+        })
     }
 }
 
@@ -260,7 +268,9 @@ impl Limits {
         let max_queued_bytes = bytes("limits.max_queued_bytes", 64 << 20);
         let cache_bytes = bytes("limits.cache_bytes", 32 << 20);
         let mut count = |key: &'static str, default: u64, least: u64| {
-            keys.or(key, default, move |text| keys::integer(text, least..=u64::from(u32::MAX)))
+            keys.or(key, default, move |text| {
+                keys::integer(text, least..=u64::from(u32::MAX))
+            })
         };
         let max_txn_ops = count("limits.max_txn_ops", 128, 1);
         let max_waiting_requests = count("limits.max_waiting_requests", 16_384, 1);
@@ -289,7 +299,10 @@ impl Limits {
             // A request becomes one command with a header and its keys' lengths; a quarter on top is ample.
             let least = limits.max_request_bytes + limits.max_request_bytes / 4;
             if value < least {
-                keys.fault(key, &format!("is {value} bytes; a request of limits.max_request_bytes needs {least}"));
+                keys.fault(
+                    key,
+                    &format!("is {value} bytes; a request of limits.max_request_bytes needs {least}"),
+                );
             }
         }
         Some(limits)
@@ -305,9 +318,14 @@ impl Log {
         });
         let level = keys.or("log.level", "info".to_owned(), |text| {
             let filter: Result<tracing_subscriber::EnvFilter, _> = text.parse();
-            filter.map(|_| text.to_owned()).map_err(|error| format!("is not a log filter: {error}"))
+            filter
+                .map(|_| text.to_owned())
+                .map_err(|error| format!("is not a log filter: {error}"))
         });
-        Some(Log { format: format?, level: level? })
+        Some(Log {
+            format: format?,
+            level: level?,
+        })
     }
 }
 

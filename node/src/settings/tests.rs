@@ -46,7 +46,12 @@ fn the_sample_documents_every_key() {
     assert_eq!(problems, []);
     for key in keys::SCALARS.iter().chain(&["alpha", "system"]) {
         let last = key.rsplit('.').next().expect("split gives at least one part");
-        assert!(SAMPLE.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{last} ="))), "{key}");
+        assert!(
+            SAMPLE
+                .lines()
+                .any(|line| line.trim_start_matches("# ").starts_with(&format!("{last} ="))),
+            "{key}"
+        );
     }
 }
 
@@ -61,13 +66,20 @@ fn paths_of_the_file_are_relative_to_its_folder_and_others_are_not() {
 #[test]
 fn flags_beat_the_environment_which_beats_the_file() {
     let text = MINIMAL.replace("data_dir = \"data\"", "data_dir = \"data\"\nreluctance = 1");
-    let variables = [("SYNOD_RELUCTANCE", "2"), ("SYNOD_LISTEN_CLIENTS", "127.0.0.1:1"), ("OTHER", "x")];
+    let variables = [
+        ("SYNOD_RELUCTANCE", "2"),
+        ("SYNOD_LISTEN_CLIENTS", "127.0.0.1:1"),
+        ("OTHER", "x"),
+    ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let from_file = Settings::resolve(&layers(&text)).expect("valid");
     let from_environment = Settings::resolve(&layers(&text).with_environment(variables.clone())).expect("valid");
     let with_flag = layers(&text).with_environment(variables).with_flag("reluctance", "3");
     let from_flag = Settings::resolve(&with_flag).expect("valid");
-    assert_eq!([from_file.reluctance, from_environment.reluctance, from_flag.reluctance], [1, 2, 3]);
+    assert_eq!(
+        [from_file.reluctance, from_environment.reluctance, from_flag.reluctance],
+        [1, 2, 3]
+    );
     assert_eq!(from_flag.listen.clients.port(), 1);
     assert_eq!(from_file.listen.clients.port(), 2379);
 }
@@ -116,11 +128,22 @@ address = "127.0.0.1:7401"
 
 #[test]
 fn faults_between_keys_are_found_once_the_keys_themselves_are_sound() {
-    let text = format!("{}\n{MINIMAL}", "sync_delay = \"0\"")
-        .replace("[certificates]", "[timing]\nheartbeat_interval = \"900ms\"\n[limits]\nmax_request_bytes = \"60MiB\"\n[certificates]");
+    let text = format!("{}\n{MINIMAL}", "sync_delay = \"0\"").replace(
+        "[certificates]",
+        "[timing]\nheartbeat_interval = \"900ms\"\n[limits]\nmax_request_bytes = \"60MiB\"\n[certificates]",
+    );
     let found = faults(&text);
-    assert!(found.iter().any(|fault| fault.contains("timing.election_timeout is shorter than three heartbeats")));
-    assert!(found.iter().any(|fault| fault.contains("limits.max_batch_bytes is 2097152 bytes")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|fault| fault.contains("timing.election_timeout is shorter than three heartbeats"))
+    );
+    assert!(
+        found
+            .iter()
+            .any(|fault| fault.contains("limits.max_batch_bytes is 2097152 bytes")),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -135,8 +158,18 @@ fn members_are_checked_with_their_lines() {
     );
     let twice = format!("{MINIMAL}[[member]]\nnode = 1\nname = \"b\"\nregion = \"r\"\naddress = \"nope\"\n");
     let found = faults(&twice);
-    assert!(found.iter().any(|fault| fault.contains("line 10") && fault.contains("2 members have the node 1")), "{found:?}");
-    assert!(found.iter().any(|fault| fault.contains("line 18") && fault.contains("host:port")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|fault| fault.contains("line 10") && fault.contains("2 members have the node 1")),
+        "{found:?}"
+    );
+    assert!(
+        found
+            .iter()
+            .any(|fault| fault.contains("line 18") && fault.contains("host:port")),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -145,9 +178,18 @@ fn an_unsafe_quorum_system_is_refused_with_two_disjoint_quorums() {
     let text = format!("system = \"counts 1/1\"\n{MINIMAL}{second}");
     let found = faults(&text);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].starts_with("synod.toml line 1: system is wrong: phase 1 quorum {a (r)} and phase 2 quorum {b (r)} are disjoint"), "{found:?}");
+    assert!(
+        found[0].starts_with(
+            "synod.toml line 1: system is wrong: phase 1 quorum {a (r)} and phase 2 quorum {b (r)} are disjoint"
+        ),
+        "{found:?}"
+    );
     let text = format!("system = \"mojority\"\n{MINIMAL}");
-    assert!(faults(&text)[0].starts_with("synod.toml line 1: system is wrong:"), "{:?}", faults(&text));
+    assert!(
+        faults(&text)[0].starts_with("synod.toml line 1: system is wrong:"),
+        "{:?}",
+        faults(&text)
+    );
 }
 
 #[test]
@@ -156,12 +198,19 @@ fn dial_overrides_name_members() {
     let settings = Settings::resolve(&layers(&sound)).expect("valid");
     assert_eq!(settings.dial, BTreeMap::from([(NodeId(1), "127.0.0.1:9".to_owned())]));
     let stranger = sound.replace("[[dial]]\nnode = 1", "[[dial]]\nnode = 2");
-    assert_eq!(faults(&stranger), ["synod.toml line 15: dial.node is not the number of a member"]);
+    assert_eq!(
+        faults(&stranger),
+        ["synod.toml line 15: dial.node is not the number of a member"]
+    );
 }
 
 #[test]
 fn unknown_variables_are_faults_but_service_links_are_not() {
-    let variables = [("SYNOD_LISTEN_CLIENT", "127.0.0.1:1"), ("SYNOD_SERVICE_HOST", "10.0.0.1"), ("SYNOD_PORT", "tcp://x")];
+    let variables = [
+        ("SYNOD_LISTEN_CLIENT", "127.0.0.1:1"),
+        ("SYNOD_SERVICE_HOST", "10.0.0.1"),
+        ("SYNOD_PORT", "tcp://x"),
+    ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let found = Settings::resolve(&layers(MINIMAL).with_environment(variables)).expect_err("faulty");
     let found: Vec<String> = found.0.iter().map(ToString::to_string).collect();

@@ -7,7 +7,14 @@ use std::time::Duration;
 /// # Errors
 /// A sentence about the text.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, f64); 6] = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    const UNITS: [(&str, f64); 6] = [
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+        ("h", 3600.0),
+    ];
     let trimmed = text.trim();
     if trimmed == "0" {
         return Ok(Duration::ZERO);
@@ -15,7 +22,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(trimmed);
     let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
     let (Some(scale), Ok(number)) = (scale, number.parse::<f64>()) else {
-        return Err(format!("\"{text}\" is not a duration such as \"100ms\", \"1.5s\" or \"2m\""));
+        return Err(format!(
+            "\"{text}\" is not a duration such as \"100ms\", \"1.5s\" or \"2m\""
+        ));
     };
     Duration::try_from_secs_f64(number * scale).map_err(|_| format!("\"{text}\" is out of range for a duration"))
 }
@@ -29,7 +38,9 @@ pub fn parse_bytes(text: &str) -> Result<usize, String> {
     let (number, unit) = split(text.trim());
     let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
     let (Some(scale), Ok(number)) = (scale, number.parse::<f64>()) else {
-        return Err(format!("\"{text}\" is not a size such as 4096, \"64KiB\" or \"1.5MiB\""));
+        return Err(format!(
+            "\"{text}\" is not a size such as 4096, \"64KiB\" or \"1.5MiB\""
+        ));
     };
     let bytes = number * scale as f64;
     if !(1.0..=(1_u64 << 40) as f64).contains(&bytes) {
@@ -40,7 +51,9 @@ pub fn parse_bytes(text: &str) -> Result<usize, String> {
 
 /// The number and the unit behind it.
 fn split(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
 }
 

@@ -16,11 +16,11 @@ use x509_parser::{
 /// A node's place in the world: which cluster, which node, in which region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster's name, a DNS label.
+    /// The cluster's name.
     pub cluster: String,
     /// The node's number in the cluster.
     pub node: NodeId,
-    /// The region the node stands in, for example `us-east-1`; a DNS label.
+    /// The region the node stands in, for example `us-east-1`.
     pub region: String,
 }
 
@@ -99,20 +99,23 @@ pub fn server_name(cluster: &str, node: NodeId) -> String {
     format!("node-{}.{cluster}.synod", node.0)
 }
 
-/// Says in a sentence why `label` may not stand in a host name, which takes 1 to 63 of `a-z`, `0-9`
-/// and `-`, with no `-` at either end. `what` is what the sentence calls it.
+/// Says in a sentence why `label` may not stand in a certificate, which takes 1 to 63 letters, digits, `-`, `_` and `.`
+/// that make a host name: no part between dots is empty, or begins or ends with `-`. `what` is what the sentence calls it.
 pub fn check_label(what: &str, label: &str) -> Result<(), String> {
-    let good = (1..=63).contains(&label.len())
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && !label.starts_with('-')
-        && !label.ends_with('-');
-    if good {
+    let good_part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    if label.len() <= 63 && label.split('.').all(good_part) {
         return Ok(());
     }
     Err(format!(
-        "{what} {label:?} cannot be used: it must be 1 to 63 of a-z, 0-9 and -, with no - at either end"
+        "{what} {label:?} cannot stand in a certificate: it must be 1 to 63 letters, digits, -, _ or ., with no - or . at \
+         either end"
     ))
 }
 
@@ -136,7 +139,8 @@ mod tests {
             "spiffe://orders/region/eu/node/+7",
             "spiffe://orders/region/eu/node/7/8",
             "spiffe://orders/region//node/7",
-            "spiffe://Orders/region/eu/node/7",
+            "spiffe://or ders/region/eu/node/7",
+            "spiffe://or..ders/region/eu/node/7",
             "spiffe://-x/region/eu/node/7",
         ] {
             assert!(Identity::from_uri(uri).is_err(), "{uri}");

@@ -1,16 +1,48 @@
 //! The state machine: a key-value store that keeps every version of every key.
+//!
+//! Its meaning is etcd's (version 3), so that clients, tools and habits fit: revisions that count changes of the whole
+//! store, ranges, transactions with comparisons and nested operations, reads of the past. It is deterministic: the same
+//! entries give the same state, the same replies and the same digest on every node, however they are batched.
+//!
+//! * A **command** ([`Command`]) is what goes through the log; [`validate`] refuses what no node should propose.
+//! * [`Machine`] applies chosen entries. It is the only writer. What many entries change is collected (`pending`) and
+//!   reaches the tables in one batch, together with the applied slot (C2). A put need not read, because the numbers of
+//!   recently used keys are kept in memory (`heads`).
+//! * Each **version** of a key is one table key, newest first (`keys`, `record`). Nothing is overwritten, so a reader at
+//!   a revision needs no lock and no snapshot: it looks for the newest version at or before its revision (`view`).
+//! * [`Reader`] reads from any thread, [`Flusher`] makes effects durable from any thread.
+//!
+//! A fault in a request ([`KvError`]) is part of the reply and the same on every node. A fault of the tables or a command
+//! from a newer build stops the node ([`ApplyError`]), because going on would make its state differ from the others'.
+//!
+//! Not here yet: leases (a put that names one fails), compaction of old versions, watches, sessions. Nothing here knows
+//! of gRPC, ballots or clocks.
 
+mod apply;
 mod command;
+mod digest;
 mod error;
+mod heads;
+mod keys;
+mod pending;
+mod progress;
+mod range;
+mod reader;
+mod record;
 mod reply;
 mod span;
 mod validate;
+mod view;
+mod write;
 
+pub use apply::{ApplyError, HEAD_CACHE_BYTES, Machine};
 pub use command::{
     Command, Compare, CompareResult, CompareTarget, DeleteRange, FORMAT, MAX_DEPTH, Op, Put, Range, SortOrder,
     SortTarget, Txn, Undecodable,
 };
 pub use error::KvError;
+pub use progress::Progress;
+pub use reader::{Flusher, ReadError, Reader};
 pub use reply::{
     Applied, DeleteRangeReply, KeyValue, OpReply, OpResult, PutReply, RangeReply, Reply, Revision, TxnReply,
 };

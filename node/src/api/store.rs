@@ -1,0 +1,21 @@
+//! What the API reads without asking the cluster.
+
+use storage::machine::{KvError, Range, RangeReply, Revision, Txn, TxnReply};
+
+/// The state that this node has applied. Each call sees one moment of it.
+pub trait Store: Send + Sync + 'static {
+    /// The revision now.
+    fn revision(&self) -> Revision;
+
+    /// Reads a range.
+    ///
+    /// # Errors
+    /// The revision asked for is gone or does not exist yet.
+    fn range(&self, range: &Range) -> (Revision, Result<RangeReply, KvError>);
+
+    /// Evaluates a transaction that writes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::range`].
+    fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>);
+}

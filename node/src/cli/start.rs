@@ -1,0 +1,105 @@
+//! `synod start`: a node, from its settings to its end.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::{Layers, Log, LogFormat, Settings};
+
+/// Runs a node until SIGTERM, SIGINT or a failure.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  synod start --settings /etc/synod/synod.toml
+  synod start --settings cluster.toml --node use1-b --data-dir /var/lib/synod-b
+  SYNOD_LOG_FORMAT=json synod start --settings cluster.toml --set timing.election_timeout=2s
+
+Exit codes: 0 stopped when told to; 1 the node failed; 2 the settings are faulty.")]
+pub(super) struct Arguments {
+    /// The settings file (TOML); deploy/synod.toml documents every key
+    #[arg(long, value_name = "FILE", env = "SYNOD_SETTINGS")]
+    settings: Option<PathBuf>,
+    /// Which member this node is, by number or name
+    #[arg(long)]
+    node: Option<String>,
+    /// Where journal and store live
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Sets any key, for example listen.clients=127.0.0.1:2379; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Starts on an empty disk as a founding member
+    #[arg(long)]
+    bootstrap: bool,
+    /// Stops when standard input ends: a parent that dies takes the node along
+    #[arg(long, hide = true)]
+    exit_with_stdin: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let settings = match resolve(arguments) {
+        Ok(settings) => settings,
+        Err(reason) => {
+            eprintln!("synod start: {reason}");
+            return ExitCode::from(2);
+        }
+    };
+    start_logging(&settings.log);
+    abort_on_panic();
+    let start = crate::server::Start {
+        bootstrap: arguments.bootstrap,
+        exit_with_stdin: arguments.exit_with_stdin,
+    };
+    match crate::server::run(settings, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the node failed");
+            eprintln!("synod start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn resolve(arguments: &Arguments) -> Result<Settings, String> {
+    let mut layers = Layers::new();
+    if let Some(path) = &arguments.settings {
+        layers = layers.with_file(path)?;
+    }
+    layers = layers.with_environment(std::env::vars());
+    if let Some(node) = &arguments.node {
+        layers = layers.with_flag("node", node);
+    }
+    if let Some(folder) = &arguments.data_dir {
+        layers = layers.with_flag("data_dir", &folder.to_string_lossy());
+    }
+    for pair in &arguments.set {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("--set {pair} is not KEY=VALUE"))?;
+        layers = layers.with_flag(key.trim(), value.trim());
+    }
+    Settings::resolve(&layers).map_err(|faults| faults.to_string())
+}
+
+/// Logs go to standard error; standard output belongs to results.
+fn start_logging(log: &Log) {
+    let filter = EnvFilter::new(&log.level);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+/// A panic is a broken invariant. The whole process ends at once, so that no thread goes on from a broken state.
+fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::force_capture();
+        tracing::error!(%panic, "an invariant is broken; the process ends at once\n{backtrace}");
+        std::process::abort();
+    }));
+}

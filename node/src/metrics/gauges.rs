@@ -1,0 +1,136 @@
+//! The node's status as gauges, filled when somebody scrapes.
+
+use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::{gauge, gauges, registered};
+use crate::status::{NodeStatus, Role};
+
+/// Gauges that mirror [`NodeStatus`].
+pub struct NodeGauges {
+    leader: IntGauge,
+    leader_known: IntGauge,
+    ballot_round: IntGauge,
+    quorum_available: IntGaugeVec,
+    log_last: IntGauge,
+    committed: IntGauge,
+    applied: IntGauge,
+    epoch: IntGauge,
+    members: IntGaugeVec,
+    peer_up: IntGaugeVec,
+    peer_rtt: GaugeVec,
+    store_bytes: IntGaugeVec,
+    queues: IntGaugeVec,
+}
+
+impl NodeGauges {
+    /// Registers the gauges, and `synod_build_info` with the program's version.
+    #[must_use]
+    pub fn new(registry: &Registry) -> NodeGauges {
+        let build = gauges(
+            registry,
+            "synod_build_info",
+            "The version of the program.",
+            &["version"],
+        );
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let rtt = Opts::new("synod_peer_rtt_seconds", "Smoothed round trip to a peer.");
+        NodeGauges {
+            leader: gauge(registry, "synod_leader", "Whether this node leads."),
+            leader_known: gauge(registry, "synod_leader_known", "Whether this node knows a leader."),
+            ballot_round: gauge(
+                registry,
+                "synod_ballot_round",
+                "Round of the ballot that this node has promised.",
+            ),
+            quorum_available: gauges(
+                registry,
+                "synod_quorum_available",
+                "Whether the leader hears a quorum of the phase, as far as this node knows.",
+                &["phase"],
+            ),
+            log_last: gauge(
+                registry,
+                "synod_log_last_index",
+                "Highest slot that this node knows to be chosen.",
+            ),
+            committed: gauge(
+                registry,
+                "synod_commit_index",
+                "Every slot up to here is chosen and here.",
+            ),
+            applied: gauge(registry, "synod_applied_index", "Every slot up to here is applied."),
+            epoch: gauge(registry, "synod_config_epoch", "Number of the configuration in force."),
+            members: gauges(
+                registry,
+                "synod_members",
+                "Members of the configuration in force.",
+                &["state"],
+            ),
+            peer_up: gauges(
+                registry,
+                "synod_peer_up",
+                "Whether this node has a connection to the peer.",
+                &["peer", "peer_region"],
+            ),
+            peer_rtt: registered(registry, GaugeVec::new(rtt, &["peer", "peer_region"])),
+            store_bytes: gauges(
+                registry,
+                "synod_store_size_bytes",
+                "Bytes of the store on disk.",
+                &["kind"],
+            ),
+            queues: gauges(
+                registry,
+                "synod_queue_length",
+                "Entries waiting in a queue of the node.",
+                &["queue"],
+            ),
+        }
+    }
+
+    /// Takes over what the node knows now.
+    pub fn update(&self, status: &NodeStatus) {
+        self.leader.set(i64::from(status.role == Role::Leader));
+        self.leader_known.set(i64::from(status.leader.is_some()));
+        self.ballot_round.set(signed(status.ballot_round));
+        // A leader that hears its phase 2 quorum says so; phase 1 is known only while somebody stands for election.
+        self.quorum_available
+            .with_label_values(&["2"])
+            .set(i64::from(status.leader.is_some() && status.healthy));
+        self.log_last.set(signed(status.known_chosen.max(status.chosen)));
+        self.committed.set(signed(status.chosen));
+        self.applied.set(signed(status.applied));
+        self.epoch.set(signed(status.epoch));
+        let voters = status.members.iter().filter(|member| member.voter).count();
+        self.members.with_label_values(&["voter"]).set(signed(voters as u64));
+        self.members
+            .with_label_values(&["learner"])
+            .set(signed((status.members.len() - voters) as u64));
+        // Members that are gone leave no series behind.
+        self.peer_up.reset();
+        self.peer_rtt.reset();
+        for member in status.members.iter().filter(|member| member.node != status.node) {
+            let labels = [member.name.as_str(), member.region.as_str()];
+            self.peer_up.with_label_values(&labels).set(i64::from(member.connected));
+            if let Some(milliseconds) = member.round_trip_ms {
+                self.peer_rtt.with_label_values(&labels).set(milliseconds / 1000.0);
+            }
+        }
+        self.store_bytes
+            .with_label_values(&["live"])
+            .set(signed(status.store_bytes));
+        let queues = &status.queues;
+        for (queue, length) in [
+            ("requests", queues.waiting_requests),
+            ("commands", queues.queued_commands),
+            ("apply", queues.unapplied_entries),
+            ("journal", queues.unwritten_batches),
+        ] {
+            self.queues.with_label_values(&[queue]).set(signed(length));
+        }
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,66 @@
+//! From settings to what the core is told.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use paxos::{Address, Options};
+
+use super::Failure;
+use crate::settings::Settings;
+use crate::status::NodeStatus;
+
+/// A number that no other process of this node draws, for all practical purposes.
+pub(super) fn draw_boot() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A registry that already holds what the process itself says: memory, CPU time, open files.
+pub(super) fn registry() -> prometheus::Registry {
+    let registry = prometheus::Registry::new();
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    registry.register(Box::new(process)).expect("an empty registry takes it");
+    registry
+}
+
+/// This node in the first life of its disk.
+pub(super) fn address(settings: &Settings) -> Result<Address, Failure> {
+    let member = settings.genesis.member(settings.node).ok_or_else(|| {
+        Failure(format!("node {} is not among the members of the configuration", settings.node))
+    })?;
+    Ok(Address { node: member.node, incarnation: member.incarnation })
+}
+
+pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Options {
+    let (timing, limits) = (&settings.timing, &settings.limits);
+    Options {
+        cluster: settings.cluster_id(),
+        address,
+        boot,
+        genesis: settings.genesis.clone(),
+        heartbeat_interval: timing.heartbeat_interval,
+        election_timeout: timing.election_timeout,
+        reluctance: settings.reluctance,
+        max_batch_bytes: limits.max_batch_bytes,
+        max_inflight_bytes: limits.max_inflight_bytes,
+        batch_interval: timing.batch_interval,
+        eager_slots: limits.eager_slots,
+        max_queued: limits.max_queued,
+        max_queued_bytes: limits.max_queued_bytes,
+        cache_bytes: limits.cache_bytes,
+        keep_slots: limits.keep_slots,
+    }
+}
+
+/// What the status says from start to end.
+pub(super) fn fixed_status(settings: &Settings) -> NodeStatus {
+    let member = settings.genesis.member(settings.node);
+    NodeStatus {
+        cluster: settings.cluster.clone(),
+        cluster_id: settings.cluster_id().0,
+        node: settings.node.0,
+        name: member.map(|member| member.name.clone()).unwrap_or_default(),
+        region: member.map(|member| member.region.clone()).unwrap_or_default(),
+        zone: member.map(|member| member.zone.clone()).unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..NodeStatus::default()
+    }
+}

@@ -1,0 +1,208 @@
+//! A cluster of real processes on loopback: the built binary, its own certificates, its own folders.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use node::cli::certs::Authority;
+use node::proto::etcdserverpb::kv_client::KvClient;
+use node::proto::etcdserverpb::{PutRequest, RangeRequest, RangeResponse};
+use node::status::NodeStatus;
+use node::transport::Identity;
+use quorum::NodeId;
+use tonic::transport::Channel;
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One process and where it listens.
+pub struct Member {
+    pub node: u64,
+    pub clients: u16,
+    pub http: u16,
+    pub peers: u16,
+    settings: PathBuf,
+    child: Option<Child>,
+}
+
+/// The processes of one cluster. Dropping it kills them.
+pub struct Cluster {
+    pub folder: tempfile::TempDir,
+    pub members: Vec<Member>,
+}
+
+fn free_tcp_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("loopback has ports").local_addr().expect("it is bound").port()
+}
+
+fn free_udp_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").expect("loopback has ports").local_addr().expect("it is bound").port()
+}
+
+impl Cluster {
+    /// Starts `count` nodes, each in a region of its own, and waits until they have a leader.
+    pub async fn start(count: u64, system: &str) -> Cluster {
+        let mut cluster = Cluster::prepare(count, system);
+        for index in 0..cluster.members.len() {
+            cluster.members[index].start(true);
+        }
+        cluster.leader().await;
+        cluster
+    }
+
+    /// Writes certificates and settings, and starts nothing.
+    pub fn prepare(count: u64, system: &str) -> Cluster {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let authority = Authority::create("test", 30).expect("an authority");
+        let certificates = folder.path().join("certs");
+        let files = authority.write(&certificates, false).expect("written");
+        let mut members = Vec::new();
+        let mut tables = String::new();
+        for node in 1..=count {
+            let identity = Identity::new("test", NodeId(node), &format!("region-{node}")).expect("a name");
+            authority.issue(&identity, &[], 30).expect("issued").write(&certificates, &identity, false).expect("written");
+            let (clients, http, peers) = (free_tcp_port(), free_tcp_port(), free_udp_port());
+            tables += &format!(
+                "[[member]]\nnode = {node}\nname = \"n{node}\"\nregion = \"region-{node}\"\naddress = \"127.0.0.1:{peers}\"\n\
+                 client_url = \"http://127.0.0.1:{clients}\"\n\n"
+            );
+            let settings = folder.path().join(format!("n{node}.toml"));
+            members.push(Member { node, clients, http, peers, settings, child: None });
+        }
+        for member in &members {
+            let node = member.node;
+            let text = format!(
+                "cluster = \"test\"\nnode = {node}\ndata_dir = \"data-{node}\"\nsystem = \"{system}\"\n\n\
+                 [listen]\npeers = \"127.0.0.1:{}\"\nclients = \"127.0.0.1:{}\"\nhttp = \"127.0.0.1:{}\"\n\n\
+                 [certificates]\nauthority = \"{}\"\ncertificate = \"certs/node-{node}.pem\"\nkey = \"certs/node-{node}.key\"\n\n\
+                 {tables}",
+                member.peers,
+                member.clients,
+                member.http,
+                files.certificate.display(),
+            );
+            std::fs::write(&member.settings, text).expect("written");
+        }
+        Cluster { folder, members }
+    }
+
+    /// The index of the node that leads and hears a quorum, once there is one that a second node agrees on.
+    pub async fn leader(&self) -> usize {
+        let begin = Instant::now();
+        loop {
+            let mut votes = vec![0; self.members.len()];
+            for member in &self.members {
+                if let Some(status) = member.status().await
+                    && status.healthy
+                    && let Some(leader) = status.leader
+                    && let Some(index) = self.members.iter().position(|member| member.node == leader)
+                {
+                    votes[index] += 1;
+                }
+            }
+            let needed = self.members.len().min(2);
+            if let Some(index) = votes.iter().position(|count| *count >= needed)
+                && self.members[index].is_running()
+            {
+                return index;
+            }
+            assert!(begin.elapsed() < PATIENCE, "no leader within {PATIENCE:?}; logs:\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the nodes have logged, for a failing test's message.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for member in &self.members {
+            let log = std::fs::read_to_string(member.log()).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(15).collect();
+            text += &format!("--- node {}\n", member.node);
+            for line in tail.into_iter().rev() {
+                text += line;
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+impl Member {
+    fn log(&self) -> PathBuf {
+        self.settings.with_extension("log")
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.clients)
+    }
+
+    /// Starts the process; `bootstrap` on an empty disk.
+    pub fn start(&mut self, bootstrap: bool) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+        command.arg("start").arg("--settings").arg(&self.settings).arg("--exit-with-stdin");
+        if bootstrap {
+            command.arg("--bootstrap");
+        }
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+        self.child = Some(child);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it was running");
+            child.wait().expect("it ends");
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// What `/v1/status` says, if the node answers.
+    pub async fn status(&self) -> Option<NodeStatus> {
+        let text = self.get("/v1/status").await?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// The body of an HTTP page of the node.
+    pub async fn get(&self, path: &str) -> Option<String> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.http)).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    }
+
+    pub async fn client(&self) -> Option<KvClient<Channel>> {
+        let endpoint = Channel::from_shared(self.endpoint()).expect("a URL").connect_timeout(Duration::from_millis(500));
+        endpoint.connect().await.ok().map(KvClient::new)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            member.kill();
+        }
+    }
+}
+
+/// A put of text.
+pub fn put(key: &str, value: &str) -> PutRequest {
+    PutRequest { key: key.to_owned().into(), value: value.to_owned().into(), ..PutRequest::default() }
+}
+
+/// Reads all keys that begin with `prefix`, linearizably.
+pub async fn read_prefix(client: &mut KvClient<Channel>, prefix: &str) -> RangeResponse {
+    let mut end = prefix.as_bytes().to_vec();
+    *end.last_mut().expect("a prefix") += 1;
+    let request =
+        RangeRequest { key: prefix.to_owned().into(), range_end: end.into(), ..RangeRequest::default() };
+    client.range(request).await.expect("a read").into_inner()
+}

@@ -1,0 +1,229 @@
+//! Applying chosen entries.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use paxos::{CommandId, Entry, Slot, Value};
+use thiserror::Error;
+
+use super::command::{Command, Undecodable};
+use super::digest::Digest;
+use super::error::KvError;
+use super::heads::{Head, Heads};
+use super::keys;
+use super::pending::Pending;
+use super::progress::{Progress, Shared};
+use super::reader::{Flusher, Reader};
+use super::record::Record;
+use super::reply::{Applied, Revision};
+use super::view::View;
+use super::write::Write;
+use crate::tables::{TableBatch, Tables, TablesError};
+
+/// The state machine: the only writer of its tables.
+pub struct Machine<T: Tables> {
+    pub(super) shared: Arc<Shared<T>>,
+    pub(super) heads: Heads,
+    pub(super) pending: Pending,
+    pub(super) revision: i64,
+    applied: Slot,
+    digest: Digest,
+    broken: Option<ApplyError>,
+}
+
+/// An entry cannot be applied; the node must stop, because to go on would make its state differ from its peers'.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum ApplyError {
+    /// The tables failed.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// A newer build proposed it.
+    #[error("slot {slot} cannot be applied: {reason}")]
+    Newer {
+        /// Which slot.
+        slot: Slot,
+        /// What is not understood.
+        reason: Undecodable,
+    },
+}
+
+/// How much memory the heads of recently used keys may take by default.
+pub const HEAD_CACHE_BYTES: usize = 32 << 20;
+
+/// A table batch is written when it has about so many bytes, at the next entry's end.
+const BATCH_BYTES: usize = 4 << 20;
+
+impl<T: Tables> Machine<T> {
+    /// The state machine that these tables hold, as far as they have come; `head_cache_bytes` is memory for
+    /// the numbers of recently used keys.
+    ///
+    /// # Errors
+    /// [`TablesError`] if the tables cannot be read, or say nonsense.
+    pub fn open(tables: T, head_cache_bytes: usize) -> Result<Machine<T>, TablesError> {
+        let (shared, progress) = Shared::open(tables)?;
+        Ok(Machine {
+            shared,
+            heads: Heads::new(head_cache_bytes),
+            pending: Pending::default(),
+            revision: progress.revision.0,
+            applied: progress.applied,
+            digest: Digest(progress.digest),
+            broken: None,
+        })
+    }
+
+    /// Reads from any thread.
+    #[must_use]
+    pub fn reader(&self) -> Reader<T> {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Makes effects durable, from any thread.
+    #[must_use]
+    pub fn flusher(&self) -> Flusher<T> {
+        Flusher::new(Arc::clone(&self.shared))
+    }
+
+    /// The tables underneath.
+    #[must_use]
+    pub fn tables(&self) -> &T {
+        &self.shared.tables
+    }
+
+    /// How far the state machine has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress { applied: self.applied, revision: Revision(self.revision), digest: self.digest.0 }
+    }
+
+    /// Applies chosen entries, which follow on what is applied without a gap (C2).
+    ///
+    /// The effects of many entries reach the tables in one batch together with the applied slot; only then are they
+    /// visible to readers, and only then is `answer` called with the outcomes, in order, of the commands that `wanted`
+    /// asks for. The others cost less: nothing is read for them that only a reply would hold.
+    ///
+    /// # Errors
+    /// [`ApplyError`]: from then on every call fails alike. What was answered is applied.
+    ///
+    /// # Panics
+    /// If a slot is missing or comes twice.
+    pub fn apply<'e>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'e Entry>,
+        wanted: impl Fn(CommandId) -> bool,
+        mut answer: impl FnMut(CommandId, Applied),
+    ) -> Result<(), ApplyError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        let done = self.apply_whole(entries, &wanted, &mut answer);
+        if let Err(error) = &done {
+            self.broken = Some(error.clone());
+        }
+        done
+    }
+
+    fn apply_whole<'e>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'e Entry>,
+        wanted: &impl Fn(CommandId) -> bool,
+        answer: &mut impl FnMut(CommandId, Applied),
+    ) -> Result<(), ApplyError> {
+        let mut answers = Vec::new();
+        let mut unwritten = false;
+        for entry in entries {
+            self.apply_entry(entry, wanted, &mut answers)?;
+            unwritten = true;
+            if self.pending.bytes() >= BATCH_BYTES {
+                self.write_pending()?;
+                answers.drain(..).for_each(|(id, applied)| answer(id, applied));
+                unwritten = false;
+            }
+        }
+        if unwritten {
+            self.write_pending()?;
+            answers.drain(..).for_each(|(id, applied)| answer(id, applied));
+        }
+        Ok(())
+    }
+
+    fn apply_entry(
+        &mut self,
+        entry: &Entry,
+        wanted: &impl Fn(CommandId) -> bool,
+        answers: &mut Vec<(CommandId, Applied)>,
+    ) -> Result<(), ApplyError> {
+        let slot = entry.slot;
+        assert!(
+            slot == self.applied.next(),
+            "C2: slots are applied in order, each once: slot {slot} came after slot {}",
+            self.applied
+        );
+        self.digest.number(slot.0);
+        if let Value::Commands(batch) = &entry.value {
+            for command in batch.iter() {
+                let wants = wanted(command.id);
+                let result = match Command::decode(&command.payload) {
+                    Ok(command) => Write::new(self, wants).command(command)?,
+                    Err(Undecodable::Malformed) => Err(KvError::Malformed),
+                    Err(reason @ Undecodable::Newer(_)) => return Err(ApplyError::Newer { slot, reason }),
+                };
+                if wants {
+                    answers.push((command.id, Applied { revision: Revision(self.revision), result }));
+                }
+            }
+        }
+        self.applied = slot;
+        Ok(())
+    }
+
+    /// C2: effects and applied slot in one batch.
+    fn write_pending(&mut self) -> Result<(), TablesError> {
+        let progress = self.progress();
+        let mut batch = self.shared.tables.batch(self.pending.bytes() + 64);
+        self.pending.drain_into(&mut batch);
+        batch.put(keys::META, &progress.encode());
+        self.shared.tables.write(batch)?;
+        self.shared.publish(progress);
+        Ok(())
+    }
+
+    /// What commands see at revision `now`: the tables, and the versions that are on their way there.
+    pub(super) fn view(&self, now: i64) -> View<'_, T> {
+        View::new(&self.shared.tables, Some(&self.pending), now)
+    }
+
+    /// The newest version's numbers, without reading if it can be helped.
+    pub(super) fn head(&mut self, key: &[u8]) -> Result<Option<Head>, TablesError> {
+        if let Some(head) = self.heads.find(key) {
+            return Ok(head);
+        }
+        let mut head = None;
+        self.view(i64::MAX).walk(super::span::Span::One(key), i64::MAX, &mut |found| {
+            head = Some(Head {
+                create_revision: found.create_revision,
+                version: found.version,
+                lease: found.lease,
+            });
+            std::ops::ControlFlow::Break(())
+        })?;
+        self.heads.note(key, head);
+        Ok(head)
+    }
+
+    /// Gives `key` a new version in `revision`; everything that is ever changed is changed here.
+    pub(super) fn record(&mut self, key: &Bytes, revision: i64, record: Record<'_>) {
+        let value = if let Record::Put { value, .. } = record { value.len() } else { 0 };
+        let mut bytes = Vec::with_capacity(value + 16);
+        record.encode(&mut bytes);
+        self.digest.number(revision.cast_unsigned());
+        self.digest.bytes(key);
+        self.digest.bytes(&bytes);
+        self.pending.add(key, revision, bytes);
+        let head = match record {
+            Record::Deleted => None,
+            Record::Put { create_revision, version, lease, .. } => Some(Head { create_revision, version, lease }),
+        };
+        self.heads.note(key, head);
+    }
+}

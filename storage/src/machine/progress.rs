@@ -1,0 +1,102 @@
+//! How far the state machine has come.
+
+use std::sync::{Arc, RwLock};
+
+use paxos::Slot;
+
+use super::digest::Digest;
+use super::keys;
+use super::reply::Revision;
+use crate::tables::{Tables, TablesError};
+
+/// How far the state machine has come; part of every table batch, so that it is durable together with the effects (C2).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Every slot up to here is applied.
+    pub applied: Slot,
+    /// The store's revision.
+    pub revision: Revision,
+    /// A hash of everything that was applied: equal on all nodes that have applied the same slots.
+    pub digest: u64,
+}
+
+/// The layout of the tables that this build writes.
+const FORMAT: u8 = 1;
+const LEN: usize = 1 + 8 + 8 + 8;
+
+impl Progress {
+    /// Nothing is applied.
+    pub(super) const START: Progress =
+        Progress { applied: Slot::ZERO, revision: Revision::FIRST, digest: Digest::START.0 };
+
+    pub(super) fn encode(self) -> [u8; LEN] {
+        let mut bytes = [FORMAT; LEN];
+        bytes[1..9].copy_from_slice(&self.applied.0.to_le_bytes());
+        bytes[9..17].copy_from_slice(&self.revision.0.to_le_bytes());
+        bytes[17..].copy_from_slice(&self.digest.to_le_bytes());
+        bytes
+    }
+
+    /// What the tables say; empty tables are at the start.
+    pub(super) fn load(tables: &impl Tables) -> Result<Progress, TablesError> {
+        let Some(bytes) = tables.get(keys::META)? else { return Ok(Progress::START) };
+        let numbers: [u8; LEN] = match <[u8; LEN]>::try_from(bytes.as_slice()) {
+            Ok(numbers) if numbers[0] == FORMAT => numbers,
+            _ => return Err(TablesError::Damaged { what: fault(&bytes) }),
+        };
+        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| numbers[at + index]));
+        Ok(Progress {
+            applied: Slot(number(1)),
+            revision: Revision(number(9).cast_signed()),
+            digest: number(17),
+        })
+    }
+}
+
+fn fault(bytes: &[u8]) -> String {
+    match bytes.first() {
+        Some(format) if *format > FORMAT => {
+            format!("it is in format {format}, and this build reads formats up to {FORMAT}")
+        }
+        _ => format!("{bytes:?} does not say how far it has come"),
+    }
+}
+
+/// The tables and how far they have come, as all threads see them.
+pub(super) struct Shared<T> {
+    pub(super) tables: T,
+    /// Set once the effects are in the tables: whoever reads this first and the tables then sees at least this much.
+    published: RwLock<Progress>,
+    flushed: RwLock<Slot>,
+}
+
+impl<T: Tables> Shared<T> {
+    pub(super) fn open(tables: T) -> Result<(Arc<Shared<T>>, Progress), TablesError> {
+        let progress = Progress::load(&tables)?;
+        let shared =
+            Shared { tables, published: RwLock::new(progress), flushed: RwLock::new(progress.applied) };
+        Ok((Arc::new(shared), progress))
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        *self.published.read().expect("no thread panics while it holds the lock")
+    }
+
+    pub(super) fn publish(&self, progress: Progress) {
+        *self.published.write().expect("no thread panics while it holds the lock") = progress;
+    }
+
+    pub(super) fn flushed(&self) -> Slot {
+        *self.flushed.read().expect("no thread panics while it holds the lock")
+    }
+
+    pub(super) fn flush(&self) -> Result<Slot, TablesError> {
+        let applied = self.progress().applied;
+        if applied > self.flushed() {
+            self.tables.flush()?;
+        }
+        let mut flushed = self.flushed.write().expect("no thread panics while it holds the lock");
+        *flushed = applied.max(*flushed);
+        Ok(*flushed)
+    }
+}

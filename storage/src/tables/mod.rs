@@ -1,0 +1,113 @@
+//! Ordered byte strings on a disk, or in memory: what the state machine is kept in.
+//!
+//! The state machine needs little: write many keys at once, find one, walk some in order, and know when everything
+//! written so far is on the disk. [`Tables`] is that much and no more, so that the same state machine runs on RocksDB
+//! ([`RocksTables`]) in a node and on a map ([`MemoryTables`]) in the simulator, and one contract test holds for both.
+//!
+//! There is no log here. A batch is atomic, and batches become durable in the order in which they were written, but
+//! only a [`flush`](Tables::flush) says that they are: after a crash the tables are as they were after *some* earlier
+//! batch at or after the last flush, and the journal replays the rest. That is why the applied slot is part of each batch.
+//!
+//! There are no snapshot objects either. One [`scan`](Tables::scan) sees one state, however long it takes; and because
+//! the state machine never changes a version once written, several scans at one revision see one state as well.
+
+mod memory;
+mod rocks;
+
+pub use memory::MemoryTables;
+pub use rocks::{RocksTables, StateSettings};
+
+use thiserror::Error;
+
+/// Length of the suffix that tells the versions of one key apart. What comes before it is the *group* of a table key.
+pub const SUFFIX: usize = 8;
+
+/// Ordered byte keys with values. One thread writes; any number read at the same time.
+pub trait Tables: Send + Sync + 'static {
+    /// Writes that are done together or not at all.
+    type Batch: TableBatch;
+
+    /// An empty batch with room for about so many bytes.
+    fn batch(&self, bytes: usize) -> Self::Batch;
+
+    /// The value of exactly this key.
+    ///
+    /// # Errors
+    /// [`TablesError`] if it cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TablesError>;
+
+    /// Shows the first key at or after `from` in the group of `from`, if there is one. A group that does not exist costs
+    /// no disk access, as a rule.
+    ///
+    /// # Errors
+    /// [`TablesError`] if it cannot be read.
+    fn first_in_group(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), TablesError>;
+
+    /// Shows the keys from `from` on and before `to` in order, as `visit` directs. Everything shown belongs to one state.
+    /// `visit` must not write to these tables.
+    ///
+    /// # Errors
+    /// [`TablesError`] if something cannot be read.
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    ) -> Result<(), TablesError>;
+
+    /// Does everything in the batch; readers see all of it or nothing. It becomes durable with the next flush at the latest.
+    ///
+    /// # Errors
+    /// [`TablesError`]; how much of the batch was done is then unknown, and the tables must not be written again.
+    fn write(&self, batch: Self::Batch) -> Result<(), TablesError>;
+
+    /// Returns when everything that was written before the call is durable. Reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`TablesError`]; nothing is known to be durable then.
+    fn flush(&self) -> Result<(), TablesError>;
+
+    /// Bytes on disk, or in memory if there is no disk; about.
+    fn size(&self) -> u64;
+}
+
+/// Writes that are done together or not at all, in this order.
+pub trait TableBatch: Send {
+    /// Sets a key.
+    fn put(&mut self, key: &[u8], value: &[u8]);
+
+    /// Removes a key.
+    fn delete(&mut self, key: &[u8]);
+}
+
+/// What a scan does next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Goes on to the next key.
+    Next,
+    /// Goes on to the first key at or after this one, which lies behind the present key.
+    Seek(Vec<u8>),
+    /// Ends.
+    Stop,
+}
+
+/// The tables cannot be read or written. The node cannot go on.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum TablesError {
+    /// The storage engine failed.
+    #[error("the state in {place} cannot be {verb}: {reason}")]
+    Engine {
+        /// Which folder.
+        place: String,
+        /// What was tried.
+        verb: &'static str,
+        /// What the engine says.
+        reason: String,
+    },
+    /// What was read is not what the state machine writes.
+    #[error("the state is damaged: {what}")]
+    Damaged {
+        /// What was found where.
+        what: String,
+    },
+}

@@ -1,0 +1,179 @@
+//! Tables in RocksDB, without its write-ahead log.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, ReadOptions, SliceTransform, WriteBatch,
+    WriteOptions,
+};
+
+use super::{SUFFIX, Step, TableBatch, Tables, TablesError};
+
+/// How much memory the state's tables take.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct StateSettings {
+    /// Bytes written before they go to a file; up to three times as much is held while files are written.
+    pub memtable_bytes: usize,
+    /// Bytes of blocks, indexes and filters kept in memory.
+    pub block_cache_bytes: usize,
+}
+
+impl Default for StateSettings {
+    fn default() -> StateSettings {
+        StateSettings { memtable_bytes: 64 << 20, block_cache_bytes: 64 << 20 }
+    }
+}
+
+/// Tables in a RocksDB folder: one column family, no write-ahead log.
+///
+/// A batch goes whole into one memtable, and memtables reach the disk in order; so what is found after a crash is the
+/// state after some batch, never a part of one.
+pub struct RocksTables {
+    db: DB,
+    place: PathBuf,
+    unlogged: WriteOptions,
+}
+
+impl RocksTables {
+    /// Opens the tables in `dir`, and makes them first if `create`.
+    ///
+    /// # Errors
+    /// [`TablesError`] with what RocksDB says; for example that the folder is missing, damaged or in use.
+    pub fn open(dir: &Path, create: bool, settings: StateSettings) -> Result<RocksTables, TablesError> {
+        let mut options = options(settings);
+        options.create_if_missing(create);
+        options.set_error_if_exists(create);
+        let db = DB::open(&options, dir).map_err(|error| failed(dir, "opened", &error))?;
+        let mut unlogged = WriteOptions::default();
+        unlogged.disable_wal(true);
+        Ok(RocksTables { db, place: dir.to_owned(), unlogged })
+    }
+
+    fn failed(&self, verb: &'static str, error: &rocksdb::Error) -> TablesError {
+        failed(&self.place, verb, error)
+    }
+
+    fn property(&self, name: &str) -> u64 {
+        self.db.property_int_value(name).ok().flatten().unwrap_or(0)
+    }
+}
+
+fn failed(place: &Path, verb: &'static str, error: &rocksdb::Error) -> TablesError {
+    TablesError::Engine { place: place.display().to_string(), verb, reason: error.to_string() }
+}
+
+/// What comes before the version: the filters know groups, so a key that does not exist is not looked for on disk.
+fn group(key: &[u8]) -> &[u8] {
+    &key[..key.len() - SUFFIX]
+}
+
+fn has_group(key: &[u8]) -> bool {
+    key.len() > SUFFIX
+}
+
+fn options(settings: StateSettings) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_bloom_filter(10.0, false);
+    blocks.set_whole_key_filtering(false);
+    blocks.set_format_version(6);
+    blocks.set_block_cache(&Cache::new_lru_cache(settings.block_cache_bytes));
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_prefix_extractor(SliceTransform::create("synod.group", group, Some(has_group)));
+    options.set_memtable_prefix_bloom_ratio(0.05);
+    options.set_write_buffer_size(settings.memtable_bytes);
+    options.set_max_write_buffer_number(3);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_max_background_jobs(2);
+    options.set_bytes_per_sync(1 << 20);
+    // One thread writes, so inserting needs no atomic operations.
+    options.set_allow_concurrent_memtable_write(false);
+    options.set_keep_log_file_num(5);
+    options.set_max_manifest_file_size(16 << 20);
+    options.set_stats_dump_period_sec(0);
+    options
+}
+
+impl Tables for RocksTables {
+    type Batch = WriteBatch;
+
+    fn batch(&self, bytes: usize) -> WriteBatch {
+        WriteBatch::with_capacity_bytes(bytes)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TablesError> {
+        self.db.get(key).map_err(|error| self.failed("read", &error))
+    }
+
+    fn first_in_group(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), TablesError> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        let mut cursor = self.db.raw_iterator_opt(options);
+        cursor.seek(from);
+        match cursor.item() {
+            Some((key, value)) => {
+                if key.len() == from.len() && group(key) == group(from) {
+                    visit(key, value);
+                }
+                Ok(())
+            }
+            None => cursor.status().map_err(|error| self.failed("read", &error)),
+        }
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    ) -> Result<(), TablesError> {
+        if to.is_some_and(|to| from >= to) {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to);
+        }
+        let mut cursor = self.db.raw_iterator_opt(options);
+        cursor.seek(from);
+        while let Some((key, value)) = cursor.item() {
+            match visit(key, value) {
+                Step::Next => cursor.next(),
+                Step::Seek(target) => {
+                    assert!(target.as_slice() > key, "a scan goes forward: to {target:?} from {key:?}");
+                    cursor.seek(target);
+                }
+                Step::Stop => return Ok(()),
+            }
+        }
+        cursor.status().map_err(|error| self.failed("read", &error))
+    }
+
+    fn write(&self, batch: WriteBatch) -> Result<(), TablesError> {
+        self.db.write_opt(batch, &self.unlogged).map_err(|error| self.failed("written", &error))
+    }
+
+    fn flush(&self) -> Result<(), TablesError> {
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.db.flush_opt(&options).map_err(|error| self.failed("flushed", &error))
+    }
+
+    fn size(&self) -> u64 {
+        self.property("rocksdb.total-sst-files-size") + self.property("rocksdb.cur-size-all-mem-tables")
+    }
+}
+
+impl TableBatch for WriteBatch {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        WriteBatch::put(self, key, value);
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        WriteBatch::delete(self, key);
+    }
+}
