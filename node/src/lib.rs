@@ -12,6 +12,6 @@ pub mod metrics;
 pub mod proto;
 pub mod relay;
 pub mod requests;
+#[path = "/tmp/server_local.rs"]
+pub mod server;
 pub mod settings;
-pub mod status;
-pub mod transport;

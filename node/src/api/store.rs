@@ -1,8 +1,9 @@
 //! What the API reads without asking the cluster.
 
-use storage::machine::{KvError, Range, RangeReply, Revision, Txn, TxnReply};
+use storage::machine::{Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
+use storage::tables::Tables;
 
-/// The state that this node has applied. Each call sees one moment of it.
+/// The state that this node has applied. Each call sees one moment of it, and says which revision that was.
 pub trait Store: Send + Sync + 'static {
     /// The revision now.
     fn revision(&self) -> Revision;
@@ -10,12 +11,29 @@ pub trait Store: Send + Sync + 'static {
     /// Reads a range.
     ///
     /// # Errors
-    /// The revision asked for is gone or does not exist yet.
-    fn range(&self, range: &Range) -> (Revision, Result<RangeReply, KvError>);
+    /// [`ReadError`].
+    fn range(&self, range: &Range) -> Result<(RangeReply, Revision), ReadError>;
 
     /// Evaluates a transaction that writes nothing.
     ///
     /// # Errors
-    /// As [`Store::range`].
-    fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>);
+    /// [`ReadError`].
+    fn txn(&self, txn: &Txn) -> Result<(TxnReply, Revision), ReadError>;
+}
+
+impl<T: Tables> Store for Reader<T>
+where
+    Reader<T>: Send + Sync + 'static,
+{
+    fn revision(&self) -> Revision {
+        Reader::revision(self)
+    }
+
+    fn range(&self, range: &Range) -> Result<(RangeReply, Revision), ReadError> {
+        Reader::range(self, range)
+    }
+
+    fn txn(&self, txn: &Txn) -> Result<(TxnReply, Revision), ReadError> {
+        Reader::txn(self, txn)
+    }
 }
