@@ -7,11 +7,13 @@ pub mod api;
 pub mod bench;
 pub mod cli;
 pub mod clock;
+pub mod driver;
 pub mod http;
 pub mod metrics;
 pub mod proto;
 pub mod relay;
 pub mod requests;
-#[path = "/tmp/server_local.rs"]
 pub mod server;
 pub mod settings;
+pub mod status;
+pub mod transport;

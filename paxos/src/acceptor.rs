@@ -101,13 +101,8 @@ impl Replica {
             records.push(Record::Promised(ballot));
         }
         if slot <= self.log.chosen {
-            // L10: decided; what was chosen stays, and the leader learns it. A9: it can only be the same value.
-            if let Some(known) = self.log.value(slot) {
-                assert!(
-                    *known == value,
-                    "slot {slot} is chosen as {known:?} but ballot {ballot} proposes {value:?} there"
-                );
-            }
+            // L10, A9: decided; what was chosen stays. A leader that proposes another value was deposed by a ballot which
+            // this node was not asked to promise, and finds out when it learns the slot.
             let reply = self.envelope(
                 from,
                 Message::Decided {
@@ -116,7 +111,7 @@ impl Replica {
                 },
             );
             self.write(records, vec![reply]);
-        } else if self.may_hold(slot) {
+        } else if self.may_hold(slot) && !self.contradicts(slot, &value) {
             if self.must_record(slot, ballot, &value) {
                 self.log
                     .put(slot, Logged::Voted(ballot, value.clone()), self.next_write());
@@ -142,16 +137,16 @@ impl Replica {
                 );
                 false
             }
-            Some(Logged::Learned(known)) => {
-                // A9. The value is durable as chosen, which outlasts any vote.
-                assert!(
-                    known == value,
-                    "slot {slot} is chosen as {known:?} but ballot {ballot} proposes {value:?} there"
-                );
-                false
-            }
+            // A9: it is kept as chosen, which outlasts any vote.
+            Some(Logged::Learned(_)) => false,
             _ => true,
         }
+    }
+
+    /// A9: whether another value was learned as chosen in this slot, above a gap. Its proposer was deposed unawares; it is
+    /// not answered, as if the message had been lost.
+    fn contradicts(&self, slot: Slot, value: &Value) -> bool {
+        matches!(self.log.at(slot), Some(Logged::Learned(known)) if known != value)
     }
 
     /// A node far behind takes no further votes: they would only pile up in memory.

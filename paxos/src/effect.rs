@@ -212,6 +212,13 @@ pub enum Event {
         /// The ballot it saw.
         to: Ballot,
     },
+    /// This node led no more without knowing it: another value than its own was chosen in a slot (L6).
+    Overtaken {
+        /// Its ballot.
+        from: Ballot,
+        /// The slot.
+        slot: Slot,
+    },
     /// The leader no longer hears a phase-2 quorum and stops accepting proposals (E3).
     QuorumLost,
     /// The leader hears a phase-2 quorum again.

@@ -330,8 +330,21 @@ impl Replica {
 
     /// L6: gives way to a higher ballot at once.
     fn step_down(&mut self, to: Ballot) {
-        let Some(from) = self.own_ballot() else { return };
-        self.event(Event::SteppedDown { from, to });
+        if let Some(from) = self.own_ballot() {
+            self.event(Event::SteppedDown { from, to });
+            self.give_way();
+        }
+    }
+
+    /// L6: another value than this leader's was chosen in `slot`. Only a higher ballot can have done that, whichever it is.
+    pub(crate) fn give_way_unseen(&mut self, slot: Slot) {
+        if let Some(from) = self.own_ballot() {
+            self.event(Event::Overtaken { from, slot });
+            self.give_way();
+        }
+    }
+
+    fn give_way(&mut self) {
         if let Role::Leading(leading) = core::mem::replace(&mut self.role, Role::Follower) {
             self.abandon(leading);
         } else {

@@ -135,22 +135,16 @@ impl Replica {
     }
 
     fn next_proposal(&mut self) -> Option<(Slot, Value)> {
-        let alpha = self.configurations.alpha();
-        let unapplied = self.log.chosen.0 - self.log.applied.0;
-        let (chosen, now) = (self.log.chosen, self.now);
+        if !self.may_open() {
+            return None;
+        }
+        let now = self.now;
         let (eager, interval) = (self.options.eager_slots, self.options.batch_interval);
-        let (max_batch, max_in_flight) = (self.options.max_batch_bytes, self.options.max_inflight_bytes);
+        let max_batch = self.options.max_batch_bytes;
         let Role::Leading(leading) = &mut self.role else {
             return None;
         };
         let slot = leading.next();
-        // L3 i: config(slot) is known, and the window bounds what a successor may have to recover.
-        if slot > chosen.plus(alpha)
-            || unapplied > WINDOWS_UNAPPLIED * alpha
-            || leading.in_flight_bytes >= max_in_flight
-        {
-            return None;
-        }
         if slot <= leading.horizon {
             // L3 iii: the value that phase 1 bound to the slot, or a no-op where it bound none.
             return Some((slot, leading.adopted.remove(&slot).unwrap_or(Value::Noop)));
@@ -168,16 +162,26 @@ impl Replica {
         Some((slot, self.next_batch(ballot)))
     }
 
+    /// L3 i: whether config(s) is known for the next slot. The window also bounds what a successor may have to recover, and
+    /// how far the state machine may fall behind.
+    fn may_open(&self) -> bool {
+        let Role::Leading(leading) = &self.role else {
+            return false;
+        };
+        let (chosen, alpha) = (self.log.chosen, self.configurations.alpha());
+        leading.next() <= chosen.plus(alpha)
+            && chosen.0 - self.log.applied.0 <= WINDOWS_UNAPPLIED * alpha
+            && leading.in_flight_bytes < self.options.max_inflight_bytes
+    }
+
     /// When a batch that waits to fill has waited long enough.
     pub(crate) fn batch_deadline(&self) -> Time {
         let Role::Leading(leading) = &self.role else {
             return Time::NEVER;
         };
         let interval = self.options.batch_interval;
-        let window = leading.next() <= self.log.chosen.plus(self.configurations.alpha())
-            && leading.in_flight_bytes < self.options.max_inflight_bytes;
         let batch = match leading.last_opened {
-            Some(at) if leading.healthy && window && !self.proposals.queue.is_empty() => at + interval,
+            Some(at) if leading.healthy && self.may_open() && !self.proposals.queue.is_empty() => at + interval,
             _ => Time::NEVER,
         };
         batch.min(leading.rounds.deadline(interval))

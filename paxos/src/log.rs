@@ -106,9 +106,9 @@ impl Log {
         self.bytes
     }
 
-    /// Whether a slot may be in memory (nothing at or below the evicted ones is).
-    pub(crate) fn in_memory(&self, slot: Slot) -> bool {
-        slot > self.base
+    /// Every slot up to here is applied, durable in the journal as it was chosen, and no longer in memory.
+    pub(crate) fn evicted(&self) -> Slot {
+        self.base
     }
 
     /// Lets go of the oldest applied cells while more than `keep` bytes are held. A cell whose write is not durable

@@ -1,1 +1,50 @@
-//! x
+//! How it breaks: a deterministic cluster of real replicas, faults, and checkers that see everything.
+//!
+//! One seed is one run, bit for bit: one thread, one queue of events ordered by (moment, sequence), random numbers in one
+//! stream per concern, no map with a random order, no clock but the simulated one. A [`Plan`] is what a seed decides: the
+//! cluster and its quorum system, options, weather, faults and load ([swarm testing](swarm)). [`run`] plays it: first a
+//! phase in which anything may go wrong, then a calm in which a healed core must go on.
+//!
+//! Simulated are the network, the disks, the clocks, the processes' lives and the clients; real are the `Replica` with
+//! its recovery and the codec of messages, which every message goes through.
+//!
+//! | room | what is there |
+//! |---|---|
+//! | `cluster` | the event loop; the driver's contract; clients' requests; faults; the calm at the end |
+//! | `network`, `disk`, `clock`, `machine`, `client` | what is simulated around the replica |
+//! | `ledger`, `commands` | the facts that no node can know: durable votes, what is chosen, every command |
+//! | `oracle`, `checker` | what must hold, one property to a file, checked at every event |
+//! | `coverage` | what a run has seen; a run in which nothing happened proves nothing |
+//! | `mutant` | nodes made wrong on purpose, which the checkers must kill |
+//! | `trace`, `run` | the fingerprint of a run, and the story of a failed one |
+//!
+//! What is not here: time limits, threads, real sockets or files (the node's tests have those), and any knowledge of how
+//! the replica works inside. Checkers judge records, messages and answers against the rules of the protocol.
+
+mod checker;
+mod client;
+mod clock;
+mod cluster;
+mod commands;
+mod coverage;
+mod disk;
+mod ledger;
+mod machine;
+mod mutant;
+mod network;
+mod node;
+mod oracle;
+mod random;
+mod run;
+mod schedule;
+mod seat;
+mod slots;
+mod swarm;
+mod trace;
+
+pub use checker::{Property, Violation};
+pub use cluster::Summary;
+pub use coverage::{Counts, Fault, Sometimes, Tally};
+pub use mutant::{MUTANTS, Mutant};
+pub use run::{Failure, run, tell};
+pub use swarm::Plan;

@@ -1,4 +1,31 @@
 //! What a node remembers.
+//!
+//! A node has two memories, in two folders of its data folder, because they are used in opposite ways.
+//!
+//! * The [`journal`] (`DIR/journal`) is what the protocol rests on: promises, votes, chosen values. It is written ahead of
+//!   every answer, synced, read only at start and by peers that are behind, and trimmed at its old end. Losing a byte of
+//!   it silently could lose a client's write, so it is checked without mercy: a journal that cannot be shown to be whole
+//!   is not opened (A6), and the first failed write is the last (A5).
+//! * The **state** (`DIR/state`) is what clients see: the [`machine`], an MVCC key-value store with etcd's meaning, on
+//!   ordered [`tables`]. It is written behind the log, without a log of its own, and flushed now and then. Whatever a
+//!   crash takes from it is applied again, because effects and applied slot are one write (C2), and the journal is trimmed
+//!   only below what was flushed.
+//!
+//! So every byte is synced once, on one path. [`Store`] opens the two together and checks that they fit.
+//!
+//! | room | in one line |
+//! |---|---|
+//! | [`journal`] | one thread, one batch, one sync; replies leave behind it (A3–A7) |
+//! | [`machine`] | commands, revisions, transactions, reads of the past; one digest on all nodes |
+//! | [`tables`] | ordered bytes: RocksDB, or a map for the simulator; one contract |
+//! | [`Store`] | a data folder: whose it is, whether it is whole |
+//!
+//! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: snapshots for nodes that are
+//! far behind (C3), sessions (X1), leases, compaction of old versions.
 
+pub mod journal;
 pub mod machine;
+mod store;
 pub mod tables;
+
+pub use store::{Store, StoreError, StoreSettings};

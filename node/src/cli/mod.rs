@@ -4,6 +4,7 @@
 //! answered, a configuration is unsafe, a node failed); 2 the command itself was wrong.
 
 pub mod certs;
+pub mod demo;
 mod get;
 mod quorum;
 mod start;
@@ -23,6 +24,7 @@ use crate::bench;
     about,
     after_help = "\
 Examples:
+  synod demo
   synod start --settings /etc/synod/synod.toml
   synod status --endpoint 127.0.0.1:7480 --endpoint 127.0.0.1:7481
   synod quorum check cluster.toml
@@ -45,6 +47,8 @@ enum Command {
     Quorum(quorum::Arguments),
     /// Makes certificates for development
     Certs(certs::Args),
+    /// Starts a cluster over several regions on this machine
+    Demo(demo::Args),
     /// Measures how fast a cluster answers
     Bench(bench::Arguments),
 }
@@ -72,6 +76,7 @@ pub fn run() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

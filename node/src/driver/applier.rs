@@ -77,7 +77,7 @@ impl<T: Tables> Work<T> {
             batch.extend(self.entries.try_iter().take(MAX_ENTRIES - 1));
             let Some(last) = batch.last().map(|entry| entry.slot) else { continue };
             let (node, boot, waiters) = (self.me.node, self.boot, &self.waiters);
-            let applied = self.machine.apply_all(
+            let applied = self.machine.apply(
                 &batch,
                 |id| id.origin == node && id.boot == boot,
                 |id, applied| waiters.applied(RequestId(id.sequence), applied),

@@ -207,6 +207,9 @@ impl Driver {
             Event::Leading(ballot) => info!(%ballot, "this node leads"),
             Event::Following(ballot) => info!(%ballot, "following"),
             Event::SteppedDown { from, to } => info!(%from, %to, "stepping down for a higher ballot"),
+            Event::Overtaken { from, slot } => {
+                info!(%from, %slot, "stepping down: a higher ballot has chosen another value than this leader's");
+            }
             Event::Rejected { ballot, promised } => info!(%ballot, %promised, "an acceptor has promised a higher ballot"),
             Event::QuorumLost => {
                 warn!("the leader hears no phase-2 quorum: nothing can be chosen, proposals are refused");

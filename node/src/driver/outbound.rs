@@ -30,16 +30,15 @@ impl Outbound {
     }
 
     /// What the journal's thread does with messages whose writes are durable: those to the node itself come back to
-    /// the driver. Returns false if the driver is gone.
-    pub fn release(&self, me: Address, envelopes: Vec<Envelope>, driver: &mpsc::Sender<Happening>) -> bool {
-        let mut running = true;
+    /// the driver.
+    pub fn release(&self, me: Address, envelopes: Vec<Envelope>, driver: &mpsc::Sender<Happening>) {
         for envelope in envelopes {
             if envelope.to == me {
-                running &= driver.blocking_send(Happening::Input(Input::Receive(envelope))).is_ok();
+                // A closed channel is a node that stops.
+                let _ = driver.blocking_send(Happening::Input(Input::Receive(envelope)));
             } else {
                 self.send(&envelope);
             }
         }
-        running
     }
 }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use paxos::{Replica, Standing};
 use quorum::QuorumSystem as _;
+use storage::machine::Reader;
+use storage::tables::RocksTables;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::requests::Waiters;
 use crate::status::{MemberStatus, NodeStatus, Queues, Role};
 use crate::transport::Transport;
 
@@ -18,6 +21,10 @@ pub struct Publisher {
     pub status: watch::Sender<Arc<NodeStatus>>,
     /// The node's clock.
     pub clock: Clock,
+    /// The state that is applied.
+    pub reader: Reader<RocksTables>,
+    /// Who waits for answers.
+    pub waiters: Arc<Waiters>,
 }
 
 impl Publisher {
@@ -59,6 +66,8 @@ impl Publisher {
             applied: status.applied.0,
             flushed: status.flushed.0,
             trimmed: status.trimmed.0,
+            revision: self.reader.revision().0,
+            store_bytes: self.reader.size(),
             epoch: configuration.epoch().0,
             quorum_system: configuration.spec().to_string(),
             recovered: true,
@@ -67,7 +76,8 @@ impl Publisher {
             queues: Queues {
                 queued_commands: status.queued as u64,
                 unapplied_entries: status.chosen.0 - status.applied.0,
-                ..Queues::default()
+                waiting_requests: self.waiters.len() as u64,
+                unwritten_batches: 0,
             },
             ..self.fixed.clone()
         };

@@ -4,30 +4,38 @@
 //! that can fail at start has not failed. Stop: clients first, then the driver, then the disk. A journal or a state
 //! machine that fails ends the node at once and with a sentence (A5).
 
+mod disk;
 mod janitor;
 mod options;
+mod state;
+mod stop;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use paxos::{Address, Replica};
 use prometheus::Registry;
-use storage::machine::Revision;
+use storage::machine::Limits;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tracing::info;
+use tracing::{error, info};
 
 use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::driver::{Applier, Driver, Happening, Outbound, Publisher};
+use crate::http::{self, Pages};
 use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent};
-use crate::requests;
+use crate::requests::{self, Requests};
 use crate::settings::Settings;
-use crate::status::NodeStatus;
 use crate::transport::{Credentials, Identity, PeerAddress, Transport, TransportSettings};
+use state::LocalState;
 
 /// Most completions and batches of frames that wait for the driver; peers and threads wait when it is full.
 const HAPPENINGS: usize = 4096;
+
+/// How long a stopping node waits for its clients, and for its driver.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How a node is started, besides its settings.
 #[derive(Copy, Clone, Debug, Default)]
@@ -83,55 +91,146 @@ async fn bind(settings: &Settings) -> Result<Ports, Failure> {
     })
 }
 
+/// Serves until told to stop, or until something fails.
 async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
-    let registry = Registry::new();
     let clock = Clock::start();
-    let boot = options::draw_boot();
-    let me = options::address(&settings)?;
+    let (me, boot) = (options::address(&settings)?, options::draw_boot());
+    let registry = options::registry();
     let ports = bind(&settings).await?;
+    let disk = disk::open(&settings, me, start.bootstrap)?;
     let (happenings, inbox) = mpsc::channel::<Happening>(HAPPENINGS);
-    let transport = open_transport(&settings, boot, happenings.clone(), &registry).await?;
+    let transport = open_transport(&settings, me, boot, happenings.clone(), &registry).await?;
     let outbound = Outbound::new(transport.clone());
-    let (failed, mut failure) = mpsc::channel::<String>(4);
+    let (failed, mut failures) = mpsc::channel::<String>(4);
 
-    let journal_callbacks = disk::callbacks(me, outbound.clone(), happenings.clone(), failed.clone());
-    let opened = disk::open(&settings, start.bootstrap, journal_callbacks, &registry)?;
-    info!(
-        promised = %opened.recovered.promised,
-        chosen = %opened.recovered.chosen,
-        applied = %opened.recovered.applied,
-        "recovered"
-    );
-    let replica = Replica::new(
-        options::options(&settings, me, boot),
-        opened.recovered,
-        options::draw_boot(),
-        clock.now(),
-    );
+    let recovered = &disk.recovered;
+    info!(promised = %recovered.promised, chosen = %recovered.chosen, applied = %recovered.applied, "the disk is read");
+    let replica =
+        Replica::new(options::options(&settings, me, boot), disk.recovered, options::draw_boot(), clock.now());
+    let callbacks = disk::callbacks(me, outbound.clone(), happenings.clone(), failed.clone());
+    let journal = Arc::new(disk.journal.start(callbacks, &registry).map_err(during("cannot start"))?);
+    let (reader, flusher) = (disk.machine.reader(), disk.machine.flusher());
     let fixed = options::fixed_status(&settings);
     let (requests, desk) = requests::open(clock, settings.limits.max_waiting_requests, fixed.clone());
-    let (stop, stopping) = watch::channel(false);
     let applier_failed = failed.clone();
-    let reader = opened.machine.reader();
-    let applier = Applier::start(opened.machine, me, boot, desk.waiters.clone(), happenings.clone(), move |reason| {
-        let _ = applier_failed.try_send(reason);
-    })
-    .map_err(during("cannot start the applier"))?;
-    let janitor = janitor::start(reader.clone(), happenings.clone(), failed, stopping.clone())?;
+    let applier =
+        Applier::start(disk.machine, me, boot, desk.waiters.clone(), happenings.clone(), move |reason| {
+            // Full means that another failure is being reported already.
+            let _ = applier_failed.try_send(reason);
+        })
+        .map_err(during("cannot start the applier"))?;
+    let janitor = janitor::start(reader.clone(), flusher, happenings.clone(), failed)?;
+
+    let (stop, stopping) = watch::channel(false);
+    let state = Arc::new(LocalState(reader.clone()));
+    let waiters = desk.waiters.clone();
     let driver = Driver {
         replica,
-        journal: opened.journal,
+        journal,
         applier,
         outbound,
         transport: transport.clone(),
         happenings: inbox,
         loopback: happenings,
         requests: desk.inputs,
-        waiters: desk.waiters.clone(),
-        publisher: Publisher { fixed, status: desk.status, clock },
+        waiters: waiters.clone(),
+        publisher: Publisher { fixed, status: desk.status, clock, reader, waiters },
         metrics: ConsensusMetrics::new(&registry),
         clock,
     };
-    let driver = tokio::spawn(driver.run(stopping.clone()));
-    todo!()
+    let mut driver = tokio::spawn(driver.run(stopping.clone()));
+    let edges = open_edges(&settings, ports, requests, state, registry, &stopping);
+    info!(
+        node = %me.node,
+        clients = %settings.listen.clients,
+        http = %settings.listen.http,
+        peers = %settings.listen.peers,
+        "ready to serve client requests"
+    );
+
+    let ended = tokio::select! {
+        reason = stop::requested(start.exit_with_stdin) => {
+            info!(reason, "stopping");
+            Ok(())
+        }
+        Some(reason) = failures.recv() => Err(Failure(reason)),
+        ended = &mut driver => match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(Failure(failures.try_recv().unwrap_or(reason))),
+            Err(panic) => Err(Failure(format!("the driver ended unexpectedly: {panic}"))),
+        },
+    };
+    stop.send_replace(true);
+    // Clients get their answers before the parts that give them are gone; those who dawdle are cut off.
+    let _ = tokio::time::timeout(GOODBYE, edges).await;
+    if !driver.is_finished() {
+        let _ = tokio::time::timeout(GOODBYE, driver).await;
+    }
+    transport.shutdown().await;
+    tokio::task::block_in_place(|| drop(janitor));
+    ended
+}
+
+async fn open_transport(
+    settings: &Settings,
+    me: Address,
+    boot: u64,
+    inbound: mpsc::Sender<Happening>,
+    registry: &Registry,
+) -> Result<Transport, Failure> {
+    let files = &settings.certificates;
+    let credentials =
+        Credentials::load(&files.authority, &files.certificate, &files.key).map_err(during("the certificates"))?;
+    let member = settings.genesis.member(settings.node);
+    let region = member.map_or("", |member| member.region.as_str());
+    let identity = Identity::new(&settings.cluster, me.node, region).map_err(during("this node's identity"))?;
+    let peers = settings.genesis.members().iter().map(|member| PeerAddress {
+        node: member.node,
+        address: settings.dial.get(&member.node).unwrap_or(&member.address).clone(),
+    });
+    let told = TransportSettings::new(
+        settings.listen.peers,
+        identity,
+        boot,
+        settings.cluster_id().0,
+        credentials,
+        peers.collect(),
+    );
+    Transport::bind(told, inbound, registry).await.map_err(during("cannot talk to peers"))
+}
+
+/// Serves clients and pages; resolves when both have ended.
+fn open_edges(
+    settings: &Settings,
+    ports: Ports,
+    requests: Requests,
+    state: Arc<LocalState>,
+    registry: Registry,
+    stopping: &watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let metrics = ApiMetrics::new(&registry);
+    let identity = api::Identity { cluster: settings.cluster_id().0, member: settings.node.0 };
+    let limits = Limits { max_txn_ops: settings.limits.max_txn_ops, max_request_bytes: settings.limits.max_request_bytes };
+    let api = Api::new(requests.clone(), state, identity, limits, settings.timing.request_timeout, metrics.clone());
+    let pages = Arc::new(Pages {
+        requests,
+        gauges: NodeGauges::new(&registry),
+        registry,
+        recent: Recent::new(metrics),
+        ready_lag: settings.limits.ready_lag,
+    });
+    let stopped = |mut stopping: watch::Receiver<bool>| async move {
+        // A sender that is gone is a node that stops.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let clients = tokio::spawn(api::serve(api, ports.clients, stopped(stopping.clone())));
+    let pages = tokio::spawn(http::serve(pages, ports.http, stopped(stopping.clone())));
+    async move {
+        if let Ok(Err(error)) = clients.await {
+            error!(%error, "the client API ended");
+        }
+        if let Ok(Err(error)) = pages.await {
+            error!(%error, "the HTTP pages ended");
+        }
+    }
 }

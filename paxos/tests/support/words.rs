@@ -113,6 +113,7 @@ pub fn event(event: &Event) -> String {
         Event::Leading(ballot) => format!("leads under {ballot}"),
         Event::Following(ballot) => format!("follows {ballot}"),
         Event::SteppedDown { from, to } => format!("gives way: {from} < {to}"),
+        Event::Overtaken { from, slot } => format!("gives way: another value than that of {from} was chosen in s{slot}"),
         Event::QuorumLost => "hears no phase-2 quorum".to_string(),
         Event::QuorumRegained => "hears a phase-2 quorum again".to_string(),
         Event::Misaddressed(from) => format!("ignores what {from:?} says: not for this node as it is now"),

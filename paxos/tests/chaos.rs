@@ -1,0 +1,181 @@
+//! Small and dumb: a few replicas, and a die that decides what happens next. The judge watches.
+//!
+//! The simulator does this at length and with realistic faults; this is for finding out within a second or two that a
+//! change broke something.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use support::cluster::Cluster;
+
+const RUNS: u64 = 100;
+const STEPS: usize = 2000;
+
+/// A die (xorshift): the same seed rolls the same.
+struct Die(u64);
+
+impl Die {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % bound
+    }
+}
+
+/// What went on in all runs: a run in which nothing happens proves nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    chosen: usize,
+    elections: usize,
+    stepped_down: usize,
+    restarts: usize,
+    learned: usize,
+    reads: usize,
+    unknown: usize,
+}
+
+impl Seen {
+    fn count(&mut self, trace: &[String]) {
+        for line in trace {
+            self.elections += usize::from(line.contains(" leads under "));
+            self.stepped_down += usize::from(line.contains(" gives way: "));
+            self.learned += usize::from(line.contains(" learned "));
+            self.reads += usize::from(line.contains(": read at "));
+            self.unknown += usize::from(line.contains(": unknown, "));
+        }
+    }
+}
+
+/// A message, with odds: usually delivered in order, sometimes out of order, twice, or never.
+fn shake_network(cluster: &mut Cluster, die: &mut Die) {
+    if cluster.network.is_empty() {
+        return;
+    }
+    let at = if die.below(3) == 0 { die.below(cluster.network.len()) } else { 0 };
+    match die.below(20) {
+        0 => {
+            cluster.network.remove(at);
+        }
+        1 => {
+            let copy = cluster.network[at].clone();
+            cluster.hand(copy);
+        }
+        _ => {
+            let envelope = cluster.network.remove(at);
+            cluster.hand(envelope);
+        }
+    }
+}
+
+fn happen(cluster: &mut Cluster, die: &mut Die, step: usize, seen: &mut Seen) {
+    let size = cluster.nodes.len();
+    let name = 1 + die.below(size) as u64;
+    let other = 1 + die.below(size) as u64;
+    match die.below(200) {
+        0 => cluster.crash(name),
+        1..5 => {
+            if cluster.node(name).replica.is_none() {
+                seen.restarts += 1;
+                cluster.start(name);
+            }
+        }
+        5 => cluster.node(name).holds = true,
+        6..8 => {
+            cluster.node(name).holds = false;
+            cluster.complete_writes(name);
+            cluster.apply(name);
+        }
+        8 => {
+            cluster.cuts.insert((name, other));
+        }
+        9 => {
+            let peers = 1..=size as u64;
+            match die.below(3) {
+                0 => cluster.cuts.extend(peers.map(|peer| (name, peer))),
+                1 => cluster.cuts.extend(peers.map(|peer| (peer, name))),
+                _ => cluster.cuts.extend(peers.flat_map(|peer| [(name, peer), (peer, name)])),
+            }
+        }
+        10 => cluster.cuts.clear(),
+        11 => cluster.flush(name),
+        12 => {
+            let node = cluster.node(name);
+            node.asleep = !node.asleep;
+            cluster.apply(name);
+        }
+        13..30 if cluster.node(name).replica.is_some() => {
+            let text = format!("c{step}");
+            cluster.propose(name, &text, Bytes::from(text.clone()));
+        }
+        30..36 if cluster.node(name).replica.is_some() => cluster.read(name),
+        36..60 => cluster.pass(name, Duration::from_millis(1 + die.below(60) as u64)),
+        60..62 => cluster.pass(name, Duration::from_millis(die.below(2500) as u64)),
+        _ => shake_network(cluster, die),
+    }
+}
+
+/// Heals everything and lets time pass evenly until nobody waits any more.
+fn heal(cluster: &mut Cluster) {
+    cluster.cuts.clear();
+    let names: Vec<u64> = cluster.nodes.keys().copied().collect();
+    for name in &names {
+        if cluster.node(*name).replica.is_none() {
+            cluster.start(*name);
+        }
+        let node = cluster.node(*name);
+        (node.holds, node.asleep) = (false, false);
+        cluster.complete_writes(*name);
+        cluster.apply(*name);
+    }
+    for _ in 0..4000 {
+        for name in &names {
+            cluster.pass(*name, Duration::from_millis(10));
+        }
+        for _ in 0..cluster.network.len() {
+            let envelope = cluster.network.remove(0);
+            cluster.hand(envelope);
+        }
+    }
+}
+
+fn run(seed: u64, seen: &mut Seen) {
+    let mut die = Die(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let (size, system) = [(3, "majority"), (4, "counts 3/2"), (5, "counts 4/2"), (5, "majority"), (5, "counts 2/4")]
+        [die.below(5)];
+    let alpha = [1, 4, 16][die.below(3)];
+    let mut cluster = Cluster::new(size, system, alpha, seed);
+    for step in 0..STEPS {
+        happen(&mut cluster, &mut die, step, seen);
+        if std::env::var("CHAOS_TRACE").is_ok() {
+            cluster.trace.iter().for_each(|line| eprintln!("{line}"));
+        }
+        seen.count(&cluster.trace);
+        cluster.trace.clear();
+    }
+    seen.chosen += cluster.judge.chosen();
+}
+
+#[test]
+fn whatever_happens_no_rule_is_broken() {
+    let only: Option<u64> = std::env::var("CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let runs = std::env::var("CHAOS_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
+    let mut seen = Seen::default();
+    for seed in only.map_or(1..=runs, |seed| seed..=seed) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, &mut seen)));
+        if let Err(fault) = outcome {
+            eprintln!("reproduce with CHAOS_SEED={seed} cargo test --release -p paxos --test chaos");
+            if std::env::var("CHAOS_TALLY").is_err() {
+                resume_unwind(fault);
+            }
+        }
+    }
+    eprintln!("{seen:?}");
+    if only.is_none() {
+        let Seen { chosen, elections, stepped_down, restarts, learned, reads, unknown } = seen;
+        assert!([chosen, elections, stepped_down, restarts, learned, reads, unknown].iter().all(|count| *count > 20));
+    }
+}

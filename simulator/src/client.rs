@@ -1,0 +1,58 @@
+//! Clients: each does one operation after another through nodes at random, and believes only what it is told.
+
+use paxos::Slot;
+
+use crate::machine::OpId;
+use crate::seat::Seat;
+
+/// What an operation does.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(crate) enum Kind {
+    Write,
+    Read,
+}
+
+/// An operation that has begun and not ended.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Op {
+    pub(crate) id: OpId,
+    pub(crate) kind: Kind,
+    pub(crate) key: u8,
+    pub(crate) seat: Seat,
+    /// What had been seen when it began: it must come after that (I16).
+    pub(crate) begun: Slot,
+}
+
+/// How an operation ended.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(crate) enum End {
+    Done,
+    Refused,
+    Unknown,
+}
+
+/// One client.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// The node it talks to.
+    pub(crate) seat: Seat,
+    pub(crate) open: Option<Op>,
+    /// What is left of a fixed programme, last first; a client without one goes on at random until the calm.
+    pub(crate) programme: Option<Vec<Kind>>,
+}
+
+impl Client {
+    pub(crate) fn wanderer(seat: Seat) -> Client {
+        Client { seat, open: None, programme: None }
+    }
+
+    /// Writes once and reads once through one node, however often it has to try.
+    pub(crate) fn prober(seat: Seat) -> Client {
+        Client { seat, open: None, programme: Some(vec![Kind::Read, Kind::Write]) }
+    }
+
+    /// Whether its programme is done.
+    pub(crate) fn is_done(&self) -> bool {
+        self.open.is_none() && self.programme.as_ref().is_none_or(Vec::is_empty)
+    }
+}

@@ -1,0 +1,121 @@
+//! Liveness: a core that holds a phase-1 and a phase-2 quorum is healed, everything else is switched off, nothing goes
+//! wrong any more. Then a leader must come, every open operation must end, all must reach the same state, and a write and
+//! a read must succeed through every node of the core.
+
+use std::time::Duration;
+
+use paxos::Slot;
+use quorum::NodeSet;
+
+use crate::checker::{Verdict, ensure};
+use crate::client::Client;
+use crate::clock::Moment;
+use crate::coverage::Sometimes;
+use crate::seat::Seat;
+
+use super::Cluster;
+use super::event::Event;
+
+/// Most events of the calm.
+const EVENTS: u64 = 300_000;
+/// Most of a cluster's election timeouts that the calm may take, after the longest fault and request.
+const TIMEOUTS: u32 = 200;
+
+impl Cluster {
+    /// Heals a core and sees it through.
+    pub(super) fn calm_down(&mut self) -> Verdict {
+        self.is_calm = true;
+        self.network.calm();
+        self.core = self.choose_core();
+        let (now, core) = (self.now, self.core);
+        self.trace.line(|| format!("{now:?} calm: the core {core:?} goes on, nothing fails any more"));
+        if self.core.len() < self.nodes.len() {
+            self.tally.sometimes.hit(Sometimes::SmallCore);
+        }
+        for seat in Seat::all(self.nodes.len()) {
+            self.nodes[seat.index()].disk.slowness = 0;
+            if let Some(process) = self.process(seat) {
+                process.doom = None;
+            }
+            if self.core.contains(seat.0) {
+                self.resume(seat)?;
+                self.restart(seat)?;
+            } else {
+                self.crash(seat)?;
+            }
+        }
+        let patience = self.plan.tuning.election_timeout * TIMEOUTS
+            + self.plan.load.timeout * 4
+            + self.plan.weather.straggle_mean * 32
+            + Duration::from_secs(10);
+        let limit = (self.now + patience, self.trace.events() + EVENTS);
+        self.until("every open operation has ended and all have the same state", limit, Cluster::is_settled)?;
+        for seat in Seat::all(self.nodes.len()).filter(|seat| core.contains(seat.0)) {
+            self.clients.push(Client::prober(seat));
+            let client = self.clients.len() - 1;
+            self.later(Duration::ZERO, Event::Think { client });
+        }
+        let limit = (self.now + patience, self.trace.events() + EVENTS);
+        self.until("every node has served a fresh write and a fresh read", limit, Cluster::is_settled)?;
+        self.oracle.audit(self.holders())
+    }
+
+    /// Everybody, or a random part that still holds a quorum of each phase.
+    fn choose_core(&mut self) -> NodeSet {
+        let mut core = NodeSet::first(self.nodes.len() as u8);
+        if self.random.faults.chance(500) {
+            return core;
+        }
+        for _ in 0..self.nodes.len() {
+            let without = core.minus(NodeSet::single(self.random.faults.index(self.nodes.len()) as u8));
+            let quorums = &self.oracle.ledger().quorums;
+            if quorums.is_phase1(without) && quorums.is_phase2(without) {
+                core = without;
+            }
+        }
+        core
+    }
+
+    /// Whether no operation is open and every node of the core has applied all that is chosen.
+    fn is_settled(&self) -> bool {
+        let chosen = self.oracle.ledger().chosen_prefix();
+        self.clients.iter().all(Client::is_done) && self.core_applied().all(|(_, applied)| applied == Some(chosen))
+    }
+
+    fn core_applied(&self) -> impl Iterator<Item = (Seat, Option<Slot>)> {
+        Seat::all(self.nodes.len()).filter(|seat| self.core.contains(seat.0)).map(|seat| {
+            let process = self.nodes[seat.index()].process.as_ref();
+            (seat, process.map(|process| process.machine.applied()))
+        })
+    }
+
+    fn until(&mut self, what: &str, limit: (Moment, u64), done: impl Fn(&Cluster) -> bool) -> Verdict {
+        while !done(self) {
+            if self.now > limit.0 || self.trace.events() > limit.1 {
+                return self.oracle.judge(self.stuck(what));
+            }
+            for _ in 0..16 {
+                self.next()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stuck(&self, what: &str) -> Verdict {
+        let open: Vec<_> = self.clients.iter().filter_map(|client| client.open).collect();
+        let nodes: Vec<_> = self
+            .core_applied()
+            .map(|(seat, _)| (seat, self.nodes[seat.index()].process.as_ref().map(|process| process.replica.status())))
+            .collect();
+        ensure!(
+            false,
+            Liveness,
+            "{what}: not so with the healed core {:?} of {} ({}) long into the calm; chosen on disks: {}; open: {open:?}; nodes: {nodes:?}",
+            self.core,
+            self.nodes.len(),
+            self.plan.system(),
+            self.oracle.ledger().chosen_prefix()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! What can happen next.
+
+use bytes::Bytes;
+use paxos::{Address, Slot};
+
+use crate::clock::Moment;
+use crate::machine::OpId;
+use crate::seat::Seat;
+
+/// Something that happens to one process, or goes to whichever process the node has.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    /// A message arrives.
+    Deliver { from: Seat, frame: Bytes },
+    /// A client's request arrives.
+    Request { client: usize, op: OpId },
+    /// The running sync is done.
+    Synced,
+    /// The applier has worked off what waited.
+    Apply,
+    /// The state machine makes itself durable.
+    Flush,
+    /// The journal has read what was asked for.
+    Load { peer: Address, from: Slot, to: Slot, max_bytes: usize },
+    /// The process asked to be woken.
+    Wake { at: Moment },
+    /// The transport has measured its round trips.
+    Measure,
+}
+
+/// What the adversary does.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(crate) enum Strike {
+    Crash,
+    CrashInStep,
+    Pause,
+    Isolate,
+    OneWay,
+    Split,
+    Region,
+    Scramble,
+    SlowDisk,
+}
+
+/// An entry of the schedule.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// Something happens at a node. With a process number, only if that process still lives.
+    At { seat: Seat, boot: Option<u64>, what: Happening },
+    /// A client thinks of something to do.
+    Think { client: usize },
+    /// A client's patience ends.
+    GiveUp { client: usize, op: OpId },
+    /// A fault begins.
+    Strike(Strike),
+    /// A process starts again.
+    Restart { seat: Seat },
+    /// A paused process goes on.
+    Resume { seat: Seat },
+    /// Cut links heal.
+    Heal { links: Vec<(Seat, Seat)> },
+    /// A slow disk recovers.
+    Quicken { seat: Seat },
+}

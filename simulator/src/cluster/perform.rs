@@ -1,0 +1,421 @@
+//! What happens at a node, and doing what its replica says: the simulated driver.
+//!
+//! It keeps the driver's contract: outputs are done in their order; a completed sync first releases the messages of its
+//! writes, those to the node itself as inputs, and then reports the last write.
+
+use bytes::Bytes;
+use paxos::{Address, Ballot, Envelope, Event as Note, Input, Message, Outcome, Output, Slot, WriteId};
+
+use crate::checker::{Verdict, bounds};
+use crate::clock::Moment;
+use crate::coverage::{Fault, Sometimes};
+use crate::disk::Job;
+use crate::mutant::Mutant;
+use crate::seat::Seat;
+use crate::trace::digest;
+
+use super::event::{Event, Happening};
+use super::{Cluster, holders};
+
+impl Cluster {
+    /// Something happens at a node.
+    pub(super) fn on_happening(&mut self, seat: Seat, boot: Option<u64>, what: Happening) -> Verdict {
+        let node = &mut self.nodes[seat.index()];
+        if boot.is_some() && node.boot() != boot {
+            return Ok(());
+        }
+        if node.paused {
+            node.waiting.push_back((boot, what));
+            return Ok(());
+        }
+        if node.process.is_none() {
+            match what {
+                Happening::Deliver { .. } => self.tally.faults.hit(Fault::Unheard),
+                Happening::Request { client, op } => self.refuse_connection(client, op),
+                _ => {}
+            }
+            return Ok(());
+        }
+        match what {
+            Happening::Deliver { from, frame } => return self.on_deliver(seat, from, frame),
+            Happening::Request { client, op } => self.on_request(seat, client, op)?,
+            Happening::Synced => return self.on_synced(seat),
+            Happening::Apply => self.on_apply(seat)?,
+            Happening::Flush => self.on_flush(seat),
+            Happening::Load { peer, from, to, max_bytes } => self.on_load(seat, peer, from, to, max_bytes),
+            Happening::Wake { at } => return self.on_wake(seat, at),
+            Happening::Measure => self.on_measure(seat),
+        }
+        self.drain(seat)
+    }
+
+    fn on_deliver(&mut self, seat: Seat, from: Seat, frame: Bytes) -> Verdict {
+        self.trace.mix(u64::from(from.0) << 8 | u64::from(seat.0));
+        let envelope = match Envelope::decode(frame) {
+            Ok(envelope) => envelope,
+            Err(error) => panic!("{seat} cannot decode what {from} encoded: {error}"),
+        };
+        let now = self.now;
+        self.trace.line(|| format!("{now:?} {seat} <- {from} {:?}", envelope.message));
+        self.step(seat, Input::Receive(envelope));
+        self.drain(seat)
+    }
+
+    /// A4: the sync covers the oldest writes; their messages leave, then the replica hears of it.
+    fn on_synced(&mut self, seat: Seat) -> Verdict {
+        let jobs = self.nodes[seat.index()].disk.finish_sync();
+        for job in &jobs {
+            self.harden(seat, job)?;
+        }
+        self.trace.mix(jobs.len() as u64);
+        let now = self.now;
+        self.trace.line(|| format!("{now:?} {seat} synced {} writes", jobs.len()));
+        if self.plan.is(Mutant::LoseSynced) && self.random.disk.chance(100) {
+            let node = &mut self.nodes[seat.index()];
+            node.old_store = Some(node.disk.store().clone());
+        }
+        let mut last = None;
+        for job in jobs {
+            let Job::Write(write) = job else { continue };
+            last = Some(write.id);
+            for envelope in write.then {
+                self.release(seat, envelope)?;
+                if self.doomed(seat)? {
+                    return Ok(());
+                }
+            }
+        }
+        if self.plan.is(Mutant::SyncOffByOne) && let Some(next) = self.nodes[seat.index()].disk.take_next_messages() {
+            for envelope in next {
+                self.release(seat, envelope)?;
+            }
+        }
+        if let Some(WriteId(last)) = last {
+            self.step(seat, Input::Persisted(WriteId(last)));
+        }
+        self.drain(seat)
+    }
+
+    /// Makes a job durable, under the eyes of the checkers.
+    pub(super) fn harden(&mut self, seat: Seat, job: &Job) -> Verdict {
+        let disk = &mut self.nodes[seat.index()].disk;
+        let chosen = disk.store().chosen;
+        disk.settle(job);
+        if let Job::Write(write) = job {
+            for record in &write.records {
+                self.oracle.on_durable(seat, record, disk.store(), chosen)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_apply(&mut self, seat: Seat) -> Verdict {
+        let node = &mut self.nodes[seat.index()];
+        let Some(process) = node.process.as_mut() else { return Ok(()) };
+        let count = 1 + self.random.process.index(process.to_apply.len());
+        let entries: Vec<_> = process.to_apply.drain(..count).collect();
+        for entry in &entries {
+            if self.plan.is(Mutant::SkipEntry) && !process.has_applied && process.boot > self.plan.nodes() as u64 {
+                process.machine.skip(entry);
+            } else {
+                process.machine.apply(entry);
+            }
+            process.has_applied = true;
+        }
+        let applied = process.machine.applied();
+        self.trace.mix(process.machine.digest());
+        self.oracle.on_state(seat, &process.machine)?;
+        let more = !process.to_apply.is_empty();
+        let now = self.now;
+        self.trace.line(|| format!("{now:?} {seat} has applied up to {applied}"));
+        for entry in &entries {
+            self.answer_done(seat, entry)?;
+        }
+        if more {
+            self.apply_later(seat);
+        }
+        self.step(seat, Input::Applied(applied));
+        Ok(())
+    }
+
+    fn apply_later(&mut self, seat: Seat) {
+        let span = self.random.process.exponential(self.plan.tuning.apply);
+        self.later_at(span, seat, Happening::Apply);
+    }
+
+    fn on_flush(&mut self, seat: Seat) {
+        let node = &mut self.nodes[seat.index()];
+        let Some(process) = node.process.as_ref() else { return };
+        let applied = process.machine.applied();
+        if !self.plan.is(Mutant::ClaimFlushed) {
+            node.flushed = process.machine.clone();
+            if self.plan.is(Mutant::ApplyTwice) {
+                node.flushed.misdate();
+            }
+            self.oracle.on_flushed(seat, applied);
+        }
+        self.trace.mix(applied.0);
+        let span = self.random.disk.exponential(self.plan.tuning.flush);
+        self.later_at(span, seat, Happening::Flush);
+        self.step(seat, Input::Flushed(applied));
+    }
+
+    fn on_load(&mut self, seat: Seat, peer: Address, from: Slot, to: Slot, max_bytes: usize) {
+        let values = self.nodes[seat.index()].disk.load(from, to, max_bytes);
+        self.tally.sometimes.hit(Sometimes::LoadedFromJournal);
+        self.trace.mix(values.len() as u64);
+        self.step(seat, Input::Loaded { peer, from, values });
+    }
+
+    fn on_measure(&mut self, seat: Seat) {
+        for peer in Seat::all(self.plan.nodes()).filter(|peer| *peer != seat) {
+            if self.network.is_open(seat, peer) && self.network.is_open(peer, seat) {
+                let round_trip = self.network.round_trip(seat, peer);
+                self.step(seat, Input::RoundTrip { node: peer.node(), round_trip });
+            }
+        }
+        let span = self.plan.tuning.election_timeout * 8;
+        self.later_at(span, seat, Happening::Measure);
+    }
+
+    fn on_wake(&mut self, seat: Seat, at: Moment) -> Verdict {
+        let now = self.now;
+        let Some(process) = self.process(seat) else { return Ok(()) };
+        if process.wake != at {
+            return Ok(());
+        }
+        process.wake = Moment(u64::MAX);
+        let (deadline, why) = process.deadline;
+        if process.clock.read(now) >= deadline {
+            self.trace.line(|| format!("{now:?} {seat} wakes for {why:?}"));
+            self.step(seat, Input::Tick);
+        }
+        self.drain(seat)
+    }
+
+    /// Performs all that the replica says, then sees to its disk and its alarm clock.
+    pub(super) fn drain(&mut self, seat: Seat) -> Verdict {
+        let mut outputs = 0;
+        while let Some(output) = self.process(seat).and_then(|process| process.replica.next_output()) {
+            outputs += 1;
+            self.perform(seat, output)?;
+            if self.doomed(seat)? {
+                return Ok(());
+            }
+            self.oracle.judge(bounds::on_outputs(seat, outputs))?;
+        }
+        self.sync_later(seat)?;
+        self.wake_later(seat)
+    }
+
+    /// Counts down to a crash in mid-step; true if it has come.
+    fn doomed(&mut self, seat: Seat) -> Result<bool, crate::checker::Violation> {
+        let Some(process) = self.process(seat) else { return Ok(true) };
+        match &mut process.doom {
+            None => Ok(false),
+            Some(0) => {
+                self.tally.faults.hit(Fault::CrashInStep);
+                self.crash(seat)?;
+                self.restart_later(seat);
+                Ok(true)
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(false)
+            }
+        }
+    }
+
+    fn sync_later(&mut self, seat: Seat) -> Verdict {
+        let disk = &mut self.nodes[seat.index()].disk;
+        self.oracle.judge(bounds::on_backlog(seat, disk.backlog()))?;
+        if let Some(span) = disk.start_sync(&mut self.random.disk) {
+            self.later_at(span, seat, Happening::Synced);
+        }
+        Ok(())
+    }
+
+    fn wake_later(&mut self, seat: Seat) -> Verdict {
+        let now = self.now;
+        let Some(process) = self.process(seat) else { return Ok(()) };
+        let deadline = process.replica.deadline();
+        if deadline == process.deadline && process.wake != Moment(u64::MAX) {
+            return Ok(());
+        }
+        process.deadline = deadline;
+        let mut at = process.clock.when(deadline.0);
+        if at <= now {
+            process.idle_wakes += 1;
+            at = Moment(now.0 + 1000);
+        } else {
+            process.idle_wakes = 0;
+        }
+        let (boot, wakes) = (process.boot, process.idle_wakes);
+        if at < process.wake {
+            process.wake = at;
+            let what = Happening::Wake { at };
+            self.schedule.push(at, Event::At { seat, boot: Some(boot), what });
+        }
+        self.oracle.judge(bounds::on_wakes(seat, wakes, &deadline.1))
+    }
+
+    fn perform(&mut self, seat: Seat, output: Output) -> Verdict {
+        match output {
+            Output::Write(mut write) => {
+                self.trace.mix(write.id.0);
+                self.trace.line(|| format!("               {seat} writes {:?} then {:?}", write.records, messages(&write.then)));
+                self.oracle.on_write(seat, &write, &mut self.tally)?;
+                let early = if self.plan.is(Mutant::AcknowledgeBeforeSync) { std::mem::take(&mut write.then) } else { Vec::new() };
+                self.nodes[seat.index()].disk.submit(Job::Write(write));
+                early.into_iter().try_for_each(|envelope| self.transmit(seat, envelope))
+            }
+            Output::Send(envelope) => self.transmit(seat, envelope),
+            Output::Apply(entry) => {
+                self.trace.line(|| format!("               {seat} is to apply {} {:?}", entry.slot, entry.value));
+                self.oracle.on_apply(seat, &entry)?;
+                let Some(process) = self.process(seat) else { return Ok(()) };
+                let idle = process.to_apply.is_empty();
+                process.to_apply.push_back(entry);
+                if idle {
+                    self.apply_later(seat);
+                }
+                Ok(())
+            }
+            Output::Answer(id, outcome) => {
+                self.trace.line(|| format!("               {seat} answers request {}: {outcome:?}", id.0));
+                self.on_answer(seat, id, outcome)
+            }
+            Output::Load { peer, from, to, max_bytes } => {
+                let span = self.random.disk.exponential(self.plan.disk.mean);
+                self.later_at(span, seat, Happening::Load { peer, from, to, max_bytes });
+                Ok(())
+            }
+            Output::Trim(slot) => {
+                self.trace.line(|| format!("               {seat} trims its journal to {slot}"));
+                self.tally.sometimes.hit(Sometimes::JournalTrimmed);
+                self.oracle.on_trim(seat, slot)?;
+                self.nodes[seat.index()].disk.submit(Job::Trim(slot));
+                Ok(())
+            }
+            Output::Event(note) => {
+                self.trace.line(|| format!("               {seat} notes {note:?}"));
+                self.on_note(seat, &note);
+                Ok(())
+            }
+        }
+    }
+
+    /// A message that waited for the disk leaves; one to the node itself is an input at once.
+    fn release(&mut self, seat: Seat, envelope: Envelope) -> Verdict {
+        if envelope.to != seat.address() {
+            return self.transmit(seat, envelope);
+        }
+        self.see_sent(seat, &envelope)?;
+        self.trace.line(|| format!("               {seat} <- itself {:?}", envelope.message));
+        self.step(seat, Input::Receive(envelope));
+        Ok(())
+    }
+
+    fn see_sent(&mut self, seat: Seat, envelope: &Envelope) -> Verdict {
+        self.note_message(&envelope.message);
+        let node = &self.nodes[seat.index()];
+        let boot = node.boot().unwrap_or_default();
+        self.oracle.on_send(seat, boot, envelope, node.disk.store(), &mut self.tally)
+    }
+
+    /// A message leaves a node.
+    fn transmit(&mut self, seat: Seat, envelope: Envelope) -> Verdict {
+        self.see_sent(seat, &envelope)?;
+        let to = Seat::of(envelope.to.node);
+        let frame = envelope.encode();
+        self.trace.mix(digest(&frame));
+        let [first, second] = self.network.carry(self.now, seat, to, &mut self.tally);
+        self.trace.line(|| {
+            let fate = match (first, second) {
+                (None, _) => " (lost)",
+                (_, None) => "",
+                _ => " (twice)",
+            };
+            format!("               {seat} -> {to} {:?}{fate}", envelope.message)
+        });
+        for at in [second, first].into_iter().flatten() {
+            let what = Happening::Deliver { from: seat, frame: frame.clone() };
+            self.schedule.push(at, Event::At { seat: to, boot: None, what });
+        }
+        Ok(())
+    }
+
+    fn note_message(&mut self, message: &Message) {
+        let seen = match message {
+            Message::Promise { to: Some(_), .. } => Sometimes::PagedPromise,
+            Message::Promise { from, chosen, .. } if chosen >= from => Sometimes::AheadPromise,
+            Message::Reject { .. } => Sometimes::Refused,
+            Message::Decided { .. } => Sometimes::Decided,
+            Message::Chosen { values, .. } if !values.is_empty() => Sometimes::CaughtUp,
+            _ => return,
+        };
+        self.tally.sometimes.hit(seen);
+    }
+
+    /// Keeps count of who leads, for aiming faults and for coverage.
+    fn on_note(&mut self, seat: Seat, note: &Note) {
+        let duel = matches!(note, Note::Preparing(_))
+            && self.nodes.iter().any(|node| node.process.as_ref().is_some_and(|process| process.prepares));
+        let Some(process) = self.process(seat) else { return };
+        let seen = match note {
+            Note::Preparing(_) => {
+                process.prepares = true;
+                duel.then_some(Sometimes::Duel)
+            }
+            Note::Leading(ballot) => {
+                (process.prepares, process.leads) = (false, Some(*ballot));
+                Some(Sometimes::Elected)
+            }
+            Note::SteppedDown { .. } => {
+                (process.prepares, process.leads) = (false, None::<Ballot>);
+                Some(Sometimes::SteppedDown)
+            }
+            Note::Following(_) => {
+                (process.prepares, process.leads) = (false, None);
+                None
+            }
+            Note::QuorumLost => Some(Sometimes::QuorumLost),
+            Note::QuorumRegained => Some(Sometimes::QuorumRegained),
+            Note::OutOfReach { .. } => Some(Sometimes::OutOfReach),
+            Note::Misaddressed(_) => Some(Sometimes::Misaddressed),
+            _ => None,
+        };
+        if let Some(seen) = seen {
+            self.tally.sometimes.hit(seen);
+        }
+    }
+
+    /// A command of this process is applied: its client hears that it is done.
+    fn answer_done(&mut self, seat: Seat, entry: &paxos::Entry) -> Verdict {
+        let paxos::Value::Commands(batch) = &entry.value else { return Ok(()) };
+        for command in batch.iter().filter(|command| command.id.origin == seat.node()) {
+            let Some(process) = self.process(seat) else { return Ok(()) };
+            if command.id.boot != process.boot {
+                continue;
+            }
+            let Some(pending) = process.pending.remove(&command.id.sequence) else { continue };
+            if process.leads.is_none() {
+                self.tally.sometimes.hit(Sometimes::WriteForwarded);
+            }
+            let (nodes, ledger_of) = (&self.nodes, &self.oracle);
+            let held = ledger_of.chosen_slot(command.id).map(|slot| holders(nodes, ledger_of, slot));
+            self.oracle.on_done(command.id, pending.op.begun, held.unwrap_or_default())?;
+            self.end(pending.client, pending.op.id, crate::client::End::Done);
+        }
+        Ok(())
+    }
+
+    fn on_answer(&mut self, seat: Seat, id: paxos::RequestId, outcome: Outcome) -> Verdict {
+        self.trace.mix(id.0 << 2 | u64::from(matches!(outcome, Outcome::Read(_))));
+        self.answer(seat, id, outcome)
+    }
+}
+
+fn messages(envelopes: &[Envelope]) -> Vec<(Seat, &Message)> {
+    envelopes.iter().map(|envelope| (Seat::of(envelope.to.node), &envelope.message)).collect()
+}

@@ -1,0 +1,190 @@
+//! What happened: faults by kind, and the "sometimes" that every longer run must have seen. A run in which nothing
+//! happened proves nothing.
+
+/// A closed set of things that are counted, each with the name that reports show.
+macro_rules! counted {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// Every kind, in the order of reports.
+            pub const ALL: &[$name] = &[$($name::$variant,)+];
+
+            /// The name that reports show.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)+ }
+            }
+        }
+
+        impl From<$name> for usize {
+            fn from(kind: $name) -> usize { kind as usize }
+        }
+    };
+}
+pub(crate) use counted;
+
+counted! {
+    /// A fault that the simulator injects.
+    Fault {
+        /// A message was lost.
+        Lost = "messages lost",
+        /// A message was delivered twice.
+        Repeated = "messages repeated",
+        /// A message was held back far longer than its successors.
+        Straggled = "messages straggled",
+        /// A message ran into a cut link.
+        Cut = "messages cut off",
+        /// A message reached a node that was down.
+        Unheard = "messages to nobody",
+        /// A process died between two events.
+        Crash = "crashes",
+        /// A process died between two outputs of one step.
+        CrashInStep = "crashes in mid-step",
+        /// A process started again.
+        Restart = "restarts",
+        /// A crash lost writes that were not synced.
+        WritesLost = "unsynced writes lost",
+        /// A process was frozen and later went on.
+        Pause = "pauses",
+        /// One node was cut off in both directions.
+        Isolation = "isolations",
+        /// One direction of one node's links was cut.
+        OneWay = "one-way cuts",
+        /// The cluster was split in two.
+        Split = "splits",
+        /// One region was cut off.
+        RegionCut = "region cuts",
+        /// Every link was cut or not at random.
+        Scramble = "scrambled links",
+        /// A disk became slow.
+        SlowDisk = "slow disks",
+    }
+}
+
+counted! {
+    /// Something that good runs have sometimes seen.
+    Sometimes {
+        /// A node began to lead.
+        Elected = "a leader was elected",
+        /// A node began phase 1 while another was in it.
+        Duel = "two candidates duelled",
+        /// A leader or candidate gave way to a higher ballot.
+        SteppedDown = "a leader or candidate stepped down",
+        /// The leader's process died.
+        LeaderCrashed = "a leader crashed",
+        /// The leader's process was paused.
+        LeaderPaused = "a leader was paused",
+        /// A new leader proposed again what an old one had proposed.
+        Recovered = "a value was recovered",
+        /// The same, where votes for different values existed.
+        ConflictRecovered = "a conflicting value was recovered",
+        /// A hole was filled with a no-op.
+        HoleFilled = "a hole was filled with a no-op",
+        /// A vote was refused for a higher promise.
+        Refused = "a vote or promise was refused",
+        /// A leader lost its quorum and said so.
+        QuorumLost = "a leader missed its quorum",
+        /// And found it again.
+        QuorumRegained = "a leader found its quorum again",
+        /// A promise did not fit one page.
+        PagedPromise = "a promise took several pages",
+        /// A promise held nothing but decided slots for a lagging candidate.
+        AheadPromise = "a promise was ahead of its candidate",
+        /// An acceptor answered that a slot was decided long ago.
+        Decided = "an accept met a decided slot",
+        /// A node fetched chosen slots.
+        CaughtUp = "a node caught up from a peer",
+        /// Slots were read back from a journal for a peer.
+        LoadedFromJournal = "a peer was served from the journal",
+        /// A journal was trimmed.
+        JournalTrimmed = "a journal was trimmed",
+        /// A crash kept some unsynced writes and lost others.
+        SyncTorn = "a crash cut a group of writes in two",
+        /// A node recovered votes that it had not known to be chosen.
+        OpenVotesRecovered = "a node restarted with open votes",
+        /// A state machine restarted behind what it had applied.
+        StateReplayed = "a state machine replayed entries",
+        /// A write sent to a follower was done.
+        WriteForwarded = "a forwarded write was done",
+        /// A read was served by the leader.
+        LeaderRead = "a leader served a read",
+        /// A read was served by a node that does not lead.
+        FollowerRead = "a follower served a read",
+        /// A client was told that its write may or may not be done.
+        Unknown = "a write ended unknown",
+        /// A write with unknown outcome was chosen after all.
+        UnknownDone = "an unknown write was done",
+        /// A client was refused.
+        RefusedRequest = "a request was refused",
+        /// A node needed slots that no peer it knows has.
+        OutOfReach = "a node fell out of reach",
+        /// A node ignored a message meant for another or another life of it.
+        Misaddressed = "a misaddressed message was ignored",
+        /// Several commands shared a slot.
+        Batched = "commands shared a slot",
+        /// The liveness phase ran with a core smaller than the cluster.
+        SmallCore = "a core smaller than the cluster went on",
+    }
+}
+
+/// How often each kind was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    counts: Vec<u64>,
+}
+
+impl Counts {
+    /// All zero, for `kinds` kinds.
+    pub(crate) fn new(kinds: usize) -> Counts {
+        Counts { counts: vec![0; kinds] }
+    }
+
+    /// Counts one.
+    pub(crate) fn hit(&mut self, kind: impl Into<usize>) {
+        self.counts[kind.into()] += 1;
+    }
+
+    /// Counts several at once.
+    pub(crate) fn add(&mut self, kind: impl Into<usize>, times: u64) {
+        self.counts[kind.into()] += times;
+    }
+
+    /// How often one kind was seen.
+    #[must_use]
+    pub fn of(&self, kind: impl Into<usize>) -> u64 {
+        self.counts[kind.into()]
+    }
+
+    /// Adds the counts of another run.
+    pub fn merge(&mut self, other: &Counts) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+    }
+}
+
+/// Everything that is counted in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// By [`Fault`].
+    pub faults: Counts,
+    /// By [`Sometimes`].
+    pub sometimes: Counts,
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally { faults: Counts::new(Fault::ALL.len()), sometimes: Counts::new(Sometimes::ALL.len()) }
+    }
+}
+
+impl Tally {
+    /// Adds what another run saw.
+    pub fn merge(&mut self, other: &Tally) {
+        self.faults.merge(&other.faults);
+        self.sometimes.merge(&other.sometimes);
+    }
+}

@@ -1,0 +1,70 @@
+//! A simulated machine: its disk, its state on disk, and the process that runs on it, if one does.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use paxos::{Ballot, Entry, Replica, Time, Wake};
+
+use crate::client::Op;
+use crate::clock::{Clock, Moment};
+use crate::cluster::event::Happening;
+use crate::disk::{Disk, Store};
+use crate::machine::Machine;
+
+/// What outlives a process.
+pub(crate) struct Node {
+    pub(crate) disk: Disk,
+    /// The state machine as it is durable.
+    pub(crate) flushed: Machine,
+    pub(crate) process: Option<Process>,
+    /// Frozen: what happens to it waits.
+    pub(crate) paused: bool,
+    /// What waits for a frozen process, with the process it was meant for.
+    pub(crate) waiting: VecDeque<(Option<u64>, Happening)>,
+    /// Only for a mutant whose disk forgets: an older content of it.
+    pub(crate) old_store: Option<Store>,
+}
+
+/// A request that a process has taken and not answered.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) client: usize,
+    pub(crate) op: Op,
+}
+
+/// Everything that dies in a crash.
+pub(crate) struct Process {
+    /// Its number, counted over all nodes.
+    pub(crate) boot: u64,
+    pub(crate) replica: Replica,
+    pub(crate) clock: Clock,
+    pub(crate) machine: Machine,
+    pub(crate) to_apply: VecDeque<Entry>,
+    pub(crate) pending: BTreeMap<u64, Pending>,
+    /// The wake-up that is scheduled, and the deadline it is for.
+    pub(crate) wake: Moment,
+    pub(crate) deadline: (Time, Wake),
+    /// Wake-ups in a row that let no time pass.
+    pub(crate) idle_wakes: u32,
+    /// How many more outputs it performs before it dies.
+    pub(crate) doom: Option<u32>,
+    /// The last time that it was resumed from a pause.
+    pub(crate) resumed: Moment,
+    /// The ballot under which it leads, as far as it has said.
+    pub(crate) leads: Option<Ballot>,
+    /// Whether it is in phase 1.
+    pub(crate) prepares: bool,
+    /// Whether it has applied anything yet.
+    pub(crate) has_applied: bool,
+}
+
+impl Node {
+    /// The number of the process that runs here.
+    pub(crate) fn boot(&self) -> Option<u64> {
+        self.process.as_ref().map(|process| process.boot)
+    }
+
+    /// Whether a process runs here and leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.leads.is_some())
+    }
+}

@@ -1,0 +1,279 @@
+//! The judge: sees every event of every node, keeps the facts, and asks each checker about what changed.
+
+use paxos::{Ballot, CommandId, Entry, Envelope, Message, Record, Slot, Value, Write};
+use quorum::NodeSet;
+
+use crate::checker::acknowledged::Acknowledged;
+use crate::checker::applied::Applied;
+use crate::checker::promises::Promises;
+use crate::checker::real_time::RealTime;
+use crate::checker::{
+    Property, Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, one_effect,
+    one_value, validity,
+};
+use crate::commands::{CommandFacts, Commands, Fate};
+use crate::coverage::{Sometimes, Tally};
+use crate::disk::Store;
+use crate::ledger::{Ledger, Vote, same};
+use crate::machine::{Machine, OpId};
+use crate::seat::Seat;
+use crate::swarm::Plan;
+
+/// All facts and all checkers.
+pub(crate) struct Oracle {
+    only: Option<Property>,
+    ledger: Ledger,
+    commands: Commands,
+    promises: Promises,
+    applied: Applied,
+    acknowledged: Acknowledged,
+    real_time: RealTime,
+    /// The last slot whose writes are in the history of keys.
+    told: Slot,
+    /// How far each state machine is durable.
+    flushed: Vec<Slot>,
+}
+
+impl Oracle {
+    pub(crate) fn new(plan: &Plan) -> Oracle {
+        let nodes = plan.nodes();
+        Oracle {
+            only: plan.only,
+            ledger: Ledger::new(&plan.configuration),
+            commands: Commands::default(),
+            promises: Promises::new(nodes),
+            applied: Applied::new(nodes),
+            acknowledged: Acknowledged::default(),
+            real_time: RealTime::new(),
+            told: Slot::ZERO,
+            flushed: vec![Slot::ZERO; nodes],
+        }
+    }
+
+    /// Lets a violation through unless another property alone is judged.
+    pub(crate) fn judge(&self, verdict: Verdict) -> Verdict {
+        match (verdict, self.only) {
+            (Err(violation), Some(only)) if violation.property != only => Ok(()),
+            (verdict, _) => verdict,
+        }
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Where a command is chosen.
+    pub(crate) fn chosen_slot(&self, id: CommandId) -> Option<Slot> {
+        self.commands.of(id)?.chosen
+    }
+
+    // ---- processes ----
+
+    /// A process starts with this state machine; its number.
+    pub(crate) fn on_start(&mut self, seat: Seat, machine: &Machine) -> Result<u64, crate::checker::Violation> {
+        self.promises.on_start(seat);
+        self.applied.on_start(seat, machine.applied());
+        self.judge(self.applied.on_state(seat, machine))?;
+        Ok(self.commands.boot(seat))
+    }
+
+    /// A process asks for a write.
+    pub(crate) fn on_write(&mut self, seat: Seat, write: &Write, tally: &mut Tally) -> Verdict {
+        for record in &write.records {
+            let verdict = self.promises.on_record(seat, record);
+            self.judge(verdict)?;
+            self.judge(claims::on_record(&self.ledger, seat, record))?;
+            if let Record::Voted { slot, ballot, value } = record {
+                let new = self.on_proposal(*slot, *ballot, value, tally)?;
+                let own = ballot.leader == seat.node();
+                self.judge(foreign_vote(seat, *slot, *ballot, value, new && !own))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A record is on the disk; `store` holds it already, and `chosen` is what the disk knew as chosen before.
+    pub(crate) fn on_durable(&mut self, seat: Seat, record: &Record, store: &Store, chosen: Slot) -> Verdict {
+        self.promises.on_durable(seat, record);
+        match record {
+            Record::Voted { slot, ballot, value } => {
+                let vote = self.ledger.vote(seat, *slot, *ballot, value);
+                let contradicted = matches!(vote, Vote::Contradicted);
+                self.judge(agreement::check(&self.ledger, *slot, *ballot, value, contradicted))?;
+                if matches!(vote, Vote::Chosen) {
+                    self.on_chosen(*slot, value)?;
+                }
+            }
+            Record::Chosen(slot) => {
+                self.judge(claims::on_durable_prefix(&self.ledger, seat, store, chosen, *slot))?;
+            }
+            Record::Promised(_) | Record::Learned { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn on_chosen(&mut self, slot: Slot, value: &Value) -> Verdict {
+        self.judge(chosen_stays::check(&self.ledger, slot))?;
+        let verdict = one_effect::on_chosen(&mut self.commands, slot, value);
+        self.judge(verdict)?;
+        while self.told < self.ledger.chosen_prefix() {
+            self.told = self.told.next();
+            if let Some(Value::Commands(batch)) = self.ledger.chosen(self.told) {
+                for facts in batch.iter().filter_map(|command| self.commands.of(command.id)) {
+                    self.real_time.on_write(self.told, facts.key, facts.op);
+                }
+            }
+        }
+        self.applied.follow(&self.ledger);
+        Ok(())
+    }
+
+    /// A value is proposed or voted for; true if it was new in this ballot and slot.
+    fn on_proposal(
+        &mut self,
+        slot: Slot,
+        ballot: Ballot,
+        value: &Value,
+        tally: &mut Tally,
+    ) -> Result<bool, crate::checker::Violation> {
+        if !self.ledger.propose(slot, ballot, value) {
+            return Ok(false);
+        }
+        let fresh = self.count_proposal(slot, ballot, value, tally);
+        self.judge(one_value::check(&self.ledger, slot, ballot))?;
+        self.judge(chosen_stays::check(&self.ledger, slot))?;
+        if fresh {
+            self.judge(validity::check(&self.commands, slot, value))?;
+        }
+        self.judge(adoption::check(&self.ledger, slot, ballot, value))?;
+        Ok(true)
+    }
+
+    /// Notes what kind of proposal this is; true if no earlier one in the slot has the value.
+    fn count_proposal(&self, slot: Slot, ballot: Ballot, value: &Value, tally: &mut Tally) -> bool {
+        let Some(facts) = self.ledger.slot(slot) else { return true };
+        let lower = facts.proposals.iter().filter(|known| known.ballot < ballot);
+        let recovered = lower.clone().any(|known| same(&known.value, value));
+        let conflict = lower.clone().any(|known| !same(&known.value, value) && !known.voters.is_empty());
+        if recovered {
+            tally.sometimes.hit(Sometimes::Recovered);
+        }
+        if recovered && conflict {
+            tally.sometimes.hit(Sometimes::ConflictRecovered);
+        }
+        match value {
+            Value::Noop if !recovered => tally.sometimes.hit(Sometimes::HoleFilled),
+            Value::Commands(batch) if batch.len() > 1 => tally.sometimes.hit(Sometimes::Batched),
+            _ => {}
+        }
+        !recovered
+    }
+
+    // ---- messages ----
+
+    /// A message leaves process `boot` of a node whose disk holds `store`.
+    pub(crate) fn on_send(
+        &mut self,
+        seat: Seat,
+        boot: u64,
+        envelope: &Envelope,
+        store: &Store,
+        tally: &mut Tally,
+    ) -> Verdict {
+        let message = &envelope.message;
+        let (durable, asked) = (self.promises.durable(seat), self.promises.asked(seat));
+        let verdict = ballots::check(&mut self.ledger, seat, boot, durable, message);
+        self.judge(verdict)?;
+        let verdict = evidence::check(&mut self.ledger, seat, message, store, durable, asked);
+        self.judge(verdict)?;
+        if let Message::Accept { ballot, slot, value, .. } = message {
+            self.on_proposal(*slot, *ballot, value, tally)?;
+        }
+        self.judge(claims::on_send(&self.ledger, seat, message))?;
+        self.judge(floor::on_send(seat, message, &self.flushed))
+    }
+
+    // ---- state machines ----
+
+    /// A process is told to apply an entry.
+    pub(crate) fn on_apply(&mut self, seat: Seat, entry: &Entry) -> Verdict {
+        let verdict = self.applied.on_apply(&self.ledger, seat, entry);
+        self.judge(verdict)
+    }
+
+    /// A state machine has applied some more.
+    pub(crate) fn on_state(&self, seat: Seat, machine: &Machine) -> Verdict {
+        self.judge(self.applied.on_state(seat, machine))
+    }
+
+    /// A state machine is durable up to `slot`.
+    pub(crate) fn on_flushed(&mut self, seat: Seat, slot: Slot) {
+        self.flushed[seat.index()] = slot;
+    }
+
+    /// A journal is told to forget.
+    pub(crate) fn on_trim(&self, seat: Seat, slot: Slot) -> Verdict {
+        self.judge(floor::on_trim(seat, slot, self.flushed[seat.index()]))
+    }
+
+    // ---- clients ----
+
+    /// A client begins an operation: what it must come after.
+    pub(crate) fn on_begin(&self) -> Slot {
+        self.real_time.begin()
+    }
+
+    /// A process takes a request: a command, or nothing for a read. Its number.
+    pub(crate) fn on_request(&mut self, boot: u64, command: Option<CommandFacts>) -> u64 {
+        self.commands.request(boot, command)
+    }
+
+    /// A client is told that its write is done; `held` says whose disks hold it.
+    pub(crate) fn on_done(&mut self, id: CommandId, begun: Slot, held: NodeSet) -> Verdict {
+        let Some(facts) = self.commands.of_mut(id) else { return Ok(()) };
+        facts.fate = Fate::Done;
+        let (op, slot) = (facts.op, facts.chosen);
+        let verdict = self.acknowledged.on_done(&self.ledger, slot, held, &format_args!("write {}", op.0));
+        self.judge(verdict)?;
+        let verdict = self.real_time.on_done(op, slot.unwrap_or_default(), begun);
+        self.judge(verdict)
+    }
+
+    /// A client is told that its command was certainly not done.
+    pub(crate) fn on_refused(&mut self, id: CommandId) -> Verdict {
+        let verdict = one_effect::on_refused(&mut self.commands, id);
+        self.judge(verdict)
+    }
+
+    /// A client is told, or has to assume, that its command may or may not be done.
+    pub(crate) fn on_unknown(&mut self, id: CommandId, tally: &mut Tally) {
+        if let Some(facts) = self.commands.of_mut(id) {
+            facts.fate = Fate::Unknown;
+            tally.sometimes.hit(Sometimes::Unknown);
+            if facts.chosen.is_some() {
+                tally.sometimes.hit(Sometimes::UnknownDone);
+            }
+        }
+    }
+
+    /// A read is served.
+    pub(crate) fn on_read(&mut self, op: OpId, key: u8, machine: &Machine, begun: Slot) -> Verdict {
+        let verdict = self.real_time.on_read(op, key, machine.read(key), machine.applied(), begun);
+        self.judge(verdict)
+    }
+
+    /// The run is over: what was acknowledged is still there.
+    pub(crate) fn audit(&self, holders: impl Fn(Slot) -> NodeSet) -> Verdict {
+        self.judge(self.acknowledged.audit(&self.ledger, holders))
+    }
+}
+
+/// I4 for votes: an acceptor votes for what the ballot's leader sent.
+fn foreign_vote(seat: Seat, slot: Slot, ballot: Ballot, value: &Value, unheard_of: bool) -> Verdict {
+    ensure!(
+        !unheard_of,
+        OneValue,
+        "{seat} votes for {value:?} in slot {slot}, which the leader of {ballot} never proposed there"
+    );
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! One seed, one run: starting it, catching what it does wrong, and telling its story.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+use crate::checker::{Property, Violation};
+use crate::cluster::{Cluster, Summary};
+use crate::swarm::Plan;
+
+/// How many events before the end of a failed run are told.
+const STORY: u64 = 50;
+
+/// A run in which something did not hold.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// What did not hold.
+    pub violation: Violation,
+    /// After how many events.
+    pub events: u64,
+    /// The last events, one line each; what followed from an event is indented below it.
+    pub story: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.story {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "seed {} after {} events: {}", self.seed, self.events, self.violation)
+    }
+}
+
+/// Runs a plan to its end or to the first property that does not hold.
+///
+/// # Errors
+/// The property, with the story of the run's last events.
+pub fn run(plan: &Plan) -> Result<Summary, Box<Failure>> {
+    let (result, events, _) = run_once(plan, u64::MAX);
+    let Err(violation) = result else { return result.map_err(|violation| failure(plan, violation, events, Vec::new())) };
+    // The same run again, bit for bit, this time with its end put into words.
+    let (again, events_again, story) = run_once(plan, events.saturating_sub(STORY));
+    let same = events == events_again && again.is_err_and(|other| other.detail == violation.detail);
+    let mut story = story;
+    if !same {
+        story.push(format!("(run again, the seed did not repeat itself: {events_again} events)"));
+    }
+    Err(failure(plan, violation, events, story))
+}
+
+/// Runs a plan and tells all of it from an event on.
+pub fn tell(plan: &Plan, from: u64) -> (Result<Summary, Violation>, Vec<String>) {
+    let (result, _, story) = run_once(plan, from);
+    (result, story)
+}
+
+fn failure(plan: &Plan, violation: Violation, events: u64, story: Vec<String>) -> Box<Failure> {
+    Box::new(Failure { seed: plan.seed, violation, events, story })
+}
+
+fn run_once(plan: &Plan, lines_from: u64) -> (Result<Summary, Violation>, u64, Vec<String>) {
+    catch_panics();
+    let mut cluster = Cluster::new(plan.clone(), lines_from);
+    // The cluster is only read for its trace after a panic, never stepped again.
+    let result = catch_unwind(AssertUnwindSafe(|| cluster.run()));
+    let result = result.unwrap_or_else(|_| {
+        let detail = PANIC.with(|panic| panic.borrow_mut().take()).unwrap_or_default();
+        Err(Violation { property: Property::NoPanic, detail })
+    });
+    (result, cluster.trace.events(), cluster.trace.into_lines())
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    static CATCHING: RefCell<bool> = const { RefCell::new(false) };
+}
+
+/// Keeps the words of a panic in a run for its report, instead of printing them.
+fn catch_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if CATCHING.with(|catching| *catching.borrow()) {
+                PANIC.with(|panic| *panic.borrow_mut() = Some(info.to_string().replace('\n', " ")));
+            } else {
+                before(info);
+            }
+        }));
+    });
+    CATCHING.with(|catching| *catching.borrow_mut() = true);
+}

@@ -1,0 +1,316 @@
+//! What one seed decides: the cluster, its options, its load and its faults.
+//!
+//! Swarm testing: each run has some kinds of fault and not others, some often and some seldom, because a run with a bit of
+//! everything never gets far into any one corner.
+
+use std::time::Duration;
+
+use paxos::{Ballot, ClusterId};
+use quorum::{Configuration, Epoch, Layout, Line, Member, Proposal, Role, SystemSpec, ZoneCount};
+
+use crate::checker::Property;
+use crate::disk::DiskSpeed;
+use crate::mutant::Mutant;
+use crate::network::Weather;
+use crate::random::{Concern, Random};
+use crate::seat::Seat;
+
+/// The cluster that every simulated node belongs to.
+pub(crate) const CLUSTER: ClusterId = ClusterId(0x5359_4E4F_44);
+
+/// The run that one seed stands for.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// How the nodes are wrong, if they are.
+    pub mutant: Option<Mutant>,
+    /// The one property that is judged; `None`: all of them. To learn what a checker sees when others would speak first.
+    pub only: Option<Property>,
+    pub(crate) configuration: Configuration,
+    /// One-way delays by sender and receiver.
+    pub(crate) delays: Vec<Vec<Duration>>,
+    pub(crate) weather: Weather,
+    pub(crate) disk: DiskSpeed,
+    pub(crate) faults: Faults,
+    pub(crate) load: Load,
+    pub(crate) tuning: Tuning,
+    /// Events of the safety phase.
+    pub(crate) events: u64,
+    /// Largest error of a node's clock, in parts per million.
+    pub(crate) drift: u64,
+}
+
+/// What goes wrong besides the weather, and how often: the mean time between two faults of a kind, `None` for never.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) crash: Option<Duration>,
+    pub(crate) crash_in_step: Option<Duration>,
+    pub(crate) pause: Option<Duration>,
+    pub(crate) isolate: Option<Duration>,
+    pub(crate) one_way: Option<Duration>,
+    pub(crate) split: Option<Duration>,
+    pub(crate) region: Option<Duration>,
+    pub(crate) scramble: Option<Duration>,
+    pub(crate) slow_disk: Option<Duration>,
+    /// How long a fault lasts, on average.
+    pub(crate) lasting: Duration,
+    /// How often, in a thousand, a fault aims at the node that leads.
+    pub(crate) aim_at_leader: u32,
+}
+
+/// What clients do.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) clients: usize,
+    /// Pause between two operations of a client, on average.
+    pub(crate) think: Duration,
+    /// Reads in a thousand operations.
+    pub(crate) reads: u32,
+    /// How often, in a thousand, a client goes to another node.
+    pub(crate) wander: u32,
+    /// Largest command in bytes.
+    pub(crate) largest: usize,
+    /// How long a request may take.
+    pub(crate) timeout: Duration,
+}
+
+impl Load {
+    /// How long a client waits for an answer: longer than any request may take, by the slowest clock and the longest
+    /// interval at which a replica looks for what has expired.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout * 2 + Duration::from_millis(500)
+    }
+}
+
+/// The core's options, and how the node around it is tuned.
+#[derive(Clone, Debug)]
+pub(crate) struct Tuning {
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) election_timeout: Duration,
+    pub(crate) reluctant: bool,
+    pub(crate) max_batch_bytes: usize,
+    pub(crate) max_inflight_bytes: usize,
+    pub(crate) batch_interval: Duration,
+    pub(crate) eager_slots: usize,
+    pub(crate) max_queued: usize,
+    pub(crate) cache_bytes: usize,
+    pub(crate) keep_slots: u64,
+    /// How long applying what waits takes, on average.
+    pub(crate) apply: Duration,
+    /// Mean time between two flushes of the state machine.
+    pub(crate) flush: Duration,
+    /// Whether the transport measures round trips.
+    pub(crate) measures: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Plan {
+        let random = &mut Random::new(seed, Concern::Swarm);
+        let nodes = *random.pick(&[3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 6, 7]);
+        let regions = *random.pick(&[1, 1, 2, 3, 3]);
+        let alpha = random.magnitude(1, 256) as u32;
+        let members = members(nodes, regions);
+        let configuration = configuration(random, &members, alpha);
+        // One-way delay between regions; within a region it is a small part of that.
+        let far = Duration::from_micros(random.magnitude(100, 60_000));
+        let delays = delays(random, &members, far);
+        // No more often than a round trip usually takes, as an operator would set it.
+        let jitter = far * random.below(3) as u32 + Duration::from_micros(10);
+        let longest = (delays.iter().flatten().max().copied().unwrap_or(far) + jitter) * 2;
+        let heartbeat_interval = longest.max(Duration::from_millis(*random.pick(&[2, 5, 20, 50])));
+        let election_timeout = heartbeat_interval * random.between(3, 10) as u32;
+        let heavy = random.chance(30);
+        Plan {
+            seed,
+            mutant: None,
+            only: None,
+            configuration,
+            delays,
+            weather: weather(random, jitter, election_timeout),
+            disk: DiskSpeed {
+                least: Duration::from_micros(random.magnitude(20, 2_000)),
+                mean: Duration::from_micros(random.magnitude(20, 1_000)) + far * *random.pick(&[0, 0, 1, 4]),
+            },
+            faults: faults(random, regions, election_timeout),
+            load: load(random, far, election_timeout, heavy),
+            tuning: tuning(random, heartbeat_interval, election_timeout, heavy),
+            events: if heavy { random.between(2_000, 8_000) } else { random.magnitude(4_000, 40_000) },
+            drift: *random.pick(&[0, 100, 1_000, 10_000]),
+        }
+    }
+
+    /// The same run with nodes that are wrong.
+    #[must_use]
+    pub fn with(mut self, mutant: Option<Mutant>) -> Plan {
+        self.mutant = mutant;
+        self
+    }
+
+    pub(crate) fn nodes(&self) -> usize {
+        self.configuration.members().len()
+    }
+
+    /// A word for the kind of quorum system, for reports.
+    #[must_use]
+    pub fn system(&self) -> String {
+        format!("{} of {}", self.configuration.spec(), self.nodes())
+    }
+
+    pub(crate) fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// Above every ballot that a run can reach: more means that ballots run away.
+    pub(crate) const HIGHEST_ROUND: u64 = 1_000_000 + Ballot::ZERO.round;
+}
+
+/// Members spread over the regions in turn, two zones to a region.
+fn members(nodes: usize, regions: usize) -> Vec<Member> {
+    let member = |seat: Seat| {
+        let region = seat.index() % regions;
+        Member {
+            node: seat.node(),
+            incarnation: seat.address().incarnation,
+            name: seat.to_string(),
+            region: format!("r{region}"),
+            zone: format!("z{}", seat.index() / regions % 2),
+            address: format!("127.0.0.1:{}", 7000 + seat.index()),
+            client_url: String::new(),
+            role: Role::Voter,
+        }
+    };
+    Seat::all(nodes).map(member).collect()
+}
+
+/// A configuration with a quorum system drawn at random; a system that does not fit the members gives way to another.
+fn configuration(random: &mut Random, members: &[Member], alpha: u32) -> Configuration {
+    for _ in 0..8 {
+        let proposal =
+            Proposal { epoch: Epoch(1), alpha, system: system(random, members.len() as u32), members: members.to_vec() };
+        if let Ok(configuration) = Configuration::new(proposal) {
+            return configuration;
+        }
+    }
+    let proposal = Proposal { epoch: Epoch(1), alpha, system: SystemSpec::Majority, members: members.to_vec() };
+    Configuration::new(proposal).expect("a majority is valid for any members")
+}
+
+fn system(random: &mut Random, nodes: u32) -> SystemSpec {
+    match random.below(6) {
+        0 | 1 => SystemSpec::Majority,
+        2 | 3 => {
+            let phase2 = random.between(1, u64::from(nodes)) as u32;
+            SystemSpec::Counts { phase1: nodes + 1 - phase2, phase2 }
+        }
+        4 => {
+            let rows = random.between(2, 3) as u32;
+            let layout = if random.chance(500) { Layout::Regions } else { Layout::Size { rows, columns: nodes / rows } };
+            let (phase1, phase2) = *random.pick(&[
+                (Line::Column, Line::Row),
+                (Line::EachRow, Line::Row),
+                (Line::Row, Line::EachRow),
+                (Line::EachColumn, Line::Column),
+            ]);
+            SystemSpec::GridOf { layout, phase1, phase2 }
+        }
+        _ => {
+            let zones = random.between(1, 3) as u32;
+            let members = random.between(1, 2) as u32;
+            SystemSpec::Zones {
+                phase1: ZoneCount { zones, members },
+                phase2: ZoneCount { zones: random.between(1, 4) as u32, members: random.between(1, 2) as u32 },
+            }
+        }
+    }
+}
+
+fn delays(random: &mut Random, members: &[Member], far: Duration) -> Vec<Vec<Duration>> {
+    let near = far / 20 + Duration::from_micros(20);
+    let mut delays = vec![vec![Duration::ZERO; members.len()]; members.len()];
+    for (from, one) in members.iter().enumerate() {
+        for (to, other) in members.iter().enumerate() {
+            let base = if one.region == other.region { near } else { far };
+            delays[from][to] = random.span(base / 2, base * 3 / 2);
+        }
+    }
+    delays
+}
+
+fn weather(random: &mut Random, jitter: Duration, election_timeout: Duration) -> Weather {
+    let mut often = |most| if random.chance(500) { random.magnitude(1, most) as u32 } else { 0 };
+    let (loss, repeat, straggle) = (often(300), often(500), often(100));
+    Weather {
+        loss,
+        repeat,
+        straggle,
+        straggle_mean: election_timeout * random.between(1, 8) as u32,
+        jitter,
+    }
+}
+
+fn faults(random: &mut Random, regions: usize, election_timeout: Duration) -> Faults {
+    if random.chance(50) {
+        return Faults { lasting: election_timeout, ..Faults::default() };
+    }
+    let mut every = |per_mille| random.chance(per_mille).then(|| election_timeout * random.magnitude(2, 64) as u32);
+    Faults {
+        crash: every(650),
+        crash_in_step: every(500),
+        pause: every(300),
+        isolate: every(350),
+        one_way: every(300),
+        split: every(300),
+        region: if regions > 1 { every(250) } else { None },
+        scramble: every(150),
+        slow_disk: every(250),
+        lasting: election_timeout * random.magnitude(1, 16) as u32,
+        aim_at_leader: *random.pick(&[0, 300, 700]),
+    }
+}
+
+fn load(random: &mut Random, far: Duration, election_timeout: Duration, heavy: bool) -> Load {
+    Load {
+        clients: random.magnitude(1, 16) as usize,
+        think: far * random.magnitude(1, 32) as u32,
+        reads: *random.pick(&[0, 100, 300, 500, 800]),
+        wander: *random.pick(&[0, 50, 300, 1000]),
+        largest: if heavy { 128 << 10 } else { random.magnitude(9, 400) as usize },
+        timeout: election_timeout * random.magnitude(2, 32) as u32 + Duration::from_millis(100),
+    }
+}
+
+fn tuning(random: &mut Random, heartbeat_interval: Duration, election_timeout: Duration, heavy: bool) -> Tuning {
+    Tuning {
+        heartbeat_interval,
+        election_timeout,
+        reluctant: random.chance(300),
+        max_batch_bytes: if heavy { 256 << 10 } else { *random.pick(&[600, 4 << 10, 64 << 10]) },
+        max_inflight_bytes: if heavy { 16 << 20 } else { *random.pick(&[2 << 10, 64 << 10, 4 << 20]) },
+        batch_interval: Duration::from_micros(random.magnitude(1, 2_000)),
+        eager_slots: random.magnitude(1, 32) as usize,
+        max_queued: random.magnitude(2, 1024) as usize,
+        cache_bytes: *random.pick(&[0, 500, 64 << 10]),
+        keep_slots: random.magnitude(1, 256),
+        apply: Duration::from_micros(random.magnitude(1, 2_000)),
+        flush: election_timeout * random.magnitude(1, 32) as u32,
+        measures: random.chance(800),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn seeds_reach_every_kind_of_quorum_system() {
+        let systems: BTreeSet<String> = (0..500).map(|seed| Plan::new(seed).system()).collect();
+        for kind in ["majority", "counts", "grid", "zones"] {
+            assert!(systems.iter().any(|system| system.starts_with(kind)), "no {kind} in {systems:?}");
+        }
+        assert!(systems.len() > 25, "only {systems:?}");
+    }
+}

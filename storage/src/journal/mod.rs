@@ -1,0 +1,247 @@
+//! The journal: promises, votes and chosen values, durable before anything that rests on them is said.
+//!
+//! The core hands over [`Write`]s: records, and the messages that may leave once the records are on the disk (A3). One
+//! thread takes everything that is queued, makes it durable with *one* sync, hands the messages to the transport and
+//! reports the last write; since writes go through one queue in order, that report covers all earlier ones (A4). While
+//! one sync runs the next batch gathers, so the slower the disk, the larger the batches.
+//!
+//! The first failure is the last (A5): nothing behind it is released, every later [`submit`](Journal::submit) is
+//! refused, and the process is told to exit. And a journal that cannot be shown to be whole is not opened (A6): the only
+//! damage that is tolerated is an incomplete last write, which was never acknowledged.
+//!
+//! | room | what it knows |
+//! |---|---|
+//! | `queue` | writes that wait, within a bound of count and bytes |
+//! | `writer` | the thread: drain, encode, commit, release, report, trim |
+//! | `entry` | the bytes of one slot, with a checksum of their own |
+//! | `engine` | what is asked of a storage engine, in the journal's words |
+//! | `rocks`, `tail` | RocksDB as that engine, and the check of its log files before it is let near them |
+//! | `identity` | whose journal it is |
+//!
+//! Not here: ballots are stored, never compared to decide anything; what to trim and what to load is the core's word.
+
+mod engine;
+mod entry;
+mod error;
+mod identity;
+mod metrics;
+mod queue;
+mod rocks;
+mod tail;
+mod writer;
+
+pub use error::{JournalError, LoadError, OpenError, SubmitError};
+pub use identity::{FORMAT, Identity};
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use paxos::{Envelope, Logged, Recovered, Slot, Value, Write, WriteId};
+use prometheus::Registry;
+
+use engine::Engine;
+use metrics::Metrics;
+use queue::Queue;
+use rocks::RocksEngine;
+
+/// How the journal works.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct JournalSettings {
+    /// Bytes written before they go from the log file to a sorted file.
+    pub memtable_bytes: usize,
+    /// Most writes that wait for the disk.
+    pub max_queued_writes: usize,
+    /// Most bytes of writes that wait for the disk; one write is taken even if it is larger.
+    pub max_queued_bytes: usize,
+    /// A test aid: how much longer each sync takes than the disk needs, to see how a slower disk behaves.
+    pub sync_delay: Duration,
+}
+
+impl Default for JournalSettings {
+    fn default() -> JournalSettings {
+        JournalSettings {
+            memtable_bytes: 64 << 20,
+            max_queued_writes: 65_536,
+            max_queued_bytes: 256 << 20,
+            sync_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// Whom the journal's thread tells. All run on that thread: what they take delays the next sync.
+pub struct Hooks {
+    /// The messages of completed writes, in order. Called before `persisted`.
+    pub release: Box<dyn FnMut(Vec<Envelope>) + Send>,
+    /// This write and all earlier ones are durable, and their messages are released.
+    pub persisted: Box<dyn FnMut(WriteId) + Send>,
+    /// A5: the journal failed for good; the process must exit. Called at most once, and nothing is called after it.
+    pub failed: Box<dyn FnOnce(JournalError) + Send>,
+}
+
+/// The journal of one node. Dropping it completes what is queued and ends its thread.
+pub struct Journal {
+    place: PathBuf,
+    engine: Arc<dyn Engine>,
+    queue: Arc<Queue>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Journal {
+    /// Makes an empty journal in `dir`, which must be empty or not exist, and closes it.
+    ///
+    /// # Errors
+    /// [`OpenError`]; what was in the folder is untouched.
+    pub fn create(dir: &Path, identity: &Identity) -> Result<(), OpenError> {
+        RocksEngine::create(dir, identity)
+    }
+
+    /// Opens the journal in `dir` if it is whole and belongs to `expected`.
+    ///
+    /// # Errors
+    /// [`OpenError`]. A damaged journal is left exactly as it is.
+    pub fn open(
+        dir: &Path,
+        expected: &Identity,
+        settings: JournalSettings,
+        hooks: Hooks,
+        registry: &Registry,
+    ) -> Result<Journal, OpenError> {
+        let metrics = Metrics::register(registry)
+            .map_err(|error| OpenError::Engine { dir: dir.to_owned(), reason: error.to_string() })?;
+        let engine: Arc<dyn Engine> = Arc::new(RocksEngine::open(dir, expected, settings)?);
+        let queue = Arc::new(Queue::new(settings.max_queued_writes, settings.max_queued_bytes));
+        let marks = engine.marks().map_err(|reason| OpenError::Engine { dir: dir.to_owned(), reason })?;
+        let writer = writer::spawn(Arc::clone(&engine), Arc::clone(&queue), marks, settings.sync_delay, hooks, metrics)
+            .map_err(|error| OpenError::Engine { dir: dir.to_owned(), reason: error.to_string() })?;
+        Ok(Journal { place: dir.to_owned(), engine, queue, writer: Some(writer) })
+    }
+
+    /// What the journal holds, for a state machine that has durably applied every slot up to `applied`.
+    ///
+    /// Every slot above the trimmed prefix and up to the chosen prefix must be there. An applied slot was durable here
+    /// before it was applied, so `applied` is also a lower bound of what must be there: a journal that lost its end is
+    /// noticed (A6).
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`], naming the slot that is missing or does not read.
+    pub fn recover(&self, applied: Slot) -> Result<Recovered, OpenError> {
+        let marks = self.engine.marks().map_err(|reason| self.unreadable(reason))?;
+        if marks.trimmed > applied {
+            return Err(self.damaged(format!(
+                "it begins behind slot {}, but the state has applied only up to slot {applied}: the state is older than \
+                 the journal",
+                marks.trimmed
+            )));
+        }
+        let chosen = marks.chosen.max(applied);
+        let mut next = marks.trimmed.next();
+        let mut log = Vec::new();
+        let mut fault = None;
+        self.engine
+            .scan(next, Slot(u64::MAX), &mut |slot, bytes| {
+                if slot != next && next <= chosen {
+                    return ControlFlow::Break(());
+                }
+                next = slot.next();
+                if slot > applied {
+                    match entry::decode(slot, bytes) {
+                        Ok(logged) => log.push((slot, logged)),
+                        Err(reason) => {
+                            fault = Some(format!("slot {slot} cannot be read: {reason}"));
+                            return ControlFlow::Break(());
+                        }
+                    }
+                }
+                ControlFlow::Continue(())
+            })
+            .map_err(|reason| self.unreadable(reason))?;
+        if let Some(fault) = fault {
+            return Err(self.damaged(fault));
+        }
+        if next <= chosen {
+            return Err(self.damaged(format!(
+                "slot {next} is missing, although every slot from {} to {chosen} was recorded as chosen or applied",
+                marks.trimmed.next()
+            )));
+        }
+        Ok(Recovered { promised: marks.promised, chosen, applied, trimmed: marks.trimmed, log })
+    }
+
+    /// Queues writes, which must be numbered in the order in which they are submitted. Never blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; then none of them is queued.
+    pub fn submit(&self, writes: Vec<Write>) -> Result<(), SubmitError> {
+        self.queue.push(writes)
+    }
+
+    /// Bytes of writes that wait for the disk.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
+    /// Forgets every slot up to `to` when it is worth the while, which may be much later.
+    pub fn trim(&self, to: Slot) {
+        self.queue.trim(to);
+    }
+
+    /// The chosen values of consecutive slots from `from` on: up to `to`, or until `max_bytes` are read, but at least
+    /// one. From any thread. Only slots that are known to be chosen may be asked for.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the slot that is not there or does not read.
+    pub fn load(&self, from: Slot, to: Slot, max_bytes: usize) -> Result<Vec<Value>, LoadError> {
+        let mut values = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
+        let mut fault = None;
+        self.engine
+            .scan(from, to, &mut |slot, encoded| {
+                if slot != next {
+                    return ControlFlow::Break(());
+                }
+                match entry::decode(slot, encoded) {
+                    Ok(Logged::Voted(_, value) | Logged::Learned(value)) => {
+                        bytes += value.size();
+                        values.push(value);
+                    }
+                    Err(reason) => {
+                        fault = Some(LoadError::Damaged { slot, reason });
+                        return ControlFlow::Break(());
+                    }
+                }
+                next = slot.next();
+                if bytes >= max_bytes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .map_err(LoadError::Engine)?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        if bytes < max_bytes && next <= to {
+            return Err(LoadError::Missing { slot: next });
+        }
+        Ok(values)
+    }
+
+    fn damaged(&self, what: String) -> OpenError {
+        OpenError::Damaged { dir: self.place.clone(), what }
+    }
+
+    fn unreadable(&self, reason: String) -> OpenError {
+        OpenError::Engine { dir: self.place.clone(), reason }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            // A panic of the thread was reported as a failure already.
+            let _ = writer.join();
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The journal's thread.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use paxos::{Logged, Record, Slot, Write, WriteId};
+
+use super::Hooks;
+use super::engine::{Changes, Engine, Marks};
+use super::entry;
+use super::error::JournalError;
+use super::metrics::Metrics;
+use super::queue::{Queue, Work};
+
+/// Forgetting a range costs about the same whatever its length, so it is done for at least so many slots …
+const TRIM_SLOTS: u64 = 10_000;
+/// … or when so many bytes were written since the last time.
+const TRIM_BYTES: usize = 64 << 20;
+/// Asking the engine for its size takes a lock, so it is done once in so many commits.
+const SIZE_EVERY: u64 = 256;
+
+struct Writer {
+    engine: Arc<dyn Engine>,
+    queue: Arc<Queue>,
+    metrics: Metrics,
+    sync_delay: Duration,
+    marks: Marks,
+    last_write: WriteId,
+    last_slot: Slot,
+    bytes_since_trim: usize,
+    commits: u64,
+}
+
+pub(super) fn spawn(
+    engine: Arc<dyn Engine>,
+    queue: Arc<Queue>,
+    marks: Marks,
+    sync_delay: Duration,
+    hooks: Hooks,
+    metrics: Metrics,
+) -> std::io::Result<JoinHandle<()>> {
+    let writer = Writer {
+        engine,
+        queue: Arc::clone(&queue),
+        metrics,
+        sync_delay,
+        marks,
+        last_write: WriteId::default(),
+        last_slot: marks.trimmed,
+        bytes_since_trim: 0,
+        commits: 0,
+    };
+    std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(hooks))
+}
+
+/// Reports the end of the thread if nothing else did.
+struct Alarm {
+    queue: Arc<Queue>,
+    failed: Option<Box<dyn FnOnce(JournalError) + Send>>,
+}
+
+impl Alarm {
+    fn raise(&mut self, error: JournalError) {
+        self.queue.poison(error.clone());
+        if let Some(failed) = self.failed.take() {
+            failed(error);
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.raise(JournalError::Panicked);
+        }
+    }
+}
+
+impl Writer {
+    fn run(mut self, hooks: Hooks) {
+        let Hooks { mut release, mut persisted, failed } = hooks;
+        let mut alarm = Alarm { queue: Arc::clone(&self.queue), failed: Some(failed) };
+        let mut asked = Slot::ZERO;
+        loop {
+            let Work { writes, bytes, trim, last } = self.queue.take(asked);
+            asked = trim;
+            let (changes, messages, newest) = self.gather(writes, trim);
+            if let Err(reason) = self.commit(&changes, bytes) {
+                return alarm.raise(JournalError::Write(reason));
+            }
+            // A3: only now. The messages go first, so that whoever hears of the write may rely on them.
+            if !messages.is_empty() {
+                release(messages);
+            }
+            if let Some(newest) = newest {
+                persisted(newest);
+            }
+            if changes.trimmed.is_some()
+                && let Err(reason) = self.engine.reclaim(self.marks.trimmed)
+            {
+                return alarm.raise(JournalError::Write(reason));
+            }
+            self.metrics.queue_bytes.set(self.queue.bytes() as i64);
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// Turns the records of many writes into one set of changes, and puts their messages in one row.
+    fn gather(&mut self, writes: Vec<Write>, trim: Slot) -> (Changes, Vec<paxos::Envelope>, Option<WriteId>) {
+        if !writes.is_empty() {
+            self.metrics.batch_writes.observe(writes.len() as f64);
+        }
+        let mut changes = Changes::default();
+        let mut messages = Vec::new();
+        let mut newest = None;
+        for write in writes {
+            assert!(
+                write.id > self.last_write,
+                "A4: writes are numbered in the order of the queue: {} came after {}",
+                write.id.0,
+                self.last_write.0
+            );
+            self.last_write = write.id;
+            newest = Some(write.id);
+            for record in write.records {
+                self.gather_record(record, &mut changes);
+            }
+            messages.extend(write.then);
+        }
+        self.bytes_since_trim += changes.entries.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        let slots = trim.0.saturating_sub(self.marks.trimmed.0);
+        if slots >= TRIM_SLOTS || (slots > 0 && self.bytes_since_trim >= TRIM_BYTES) {
+            // A7: only chosen slots are trimmed, whether or not the mark has caught up.
+            if trim > self.marks.chosen {
+                self.marks.chosen = trim;
+                changes.chosen = Some(trim);
+            }
+            self.marks.trimmed = trim;
+            changes.trimmed = Some(trim);
+            self.bytes_since_trim = 0;
+        }
+        (changes, messages, newest)
+    }
+
+    fn gather_record(&mut self, record: Record, changes: &mut Changes) {
+        match record {
+            Record::Promised(ballot) => {
+                assert!(
+                    ballot >= self.marks.promised,
+                    "A1: a promise of ballot {ballot} was to replace one of ballot {}",
+                    self.marks.promised
+                );
+                self.promise(ballot, changes);
+            }
+            Record::Voted { slot, ballot, value } => {
+                // A2: a vote raises the promise, and must still do so when the vote itself is trimmed.
+                if ballot > self.marks.promised {
+                    self.promise(ballot, changes);
+                }
+                self.enter(slot, &Logged::Voted(ballot, value), changes);
+            }
+            Record::Learned { slot, value } => self.enter(slot, &Logged::Learned(value), changes),
+            Record::Chosen(slot) => {
+                if slot > self.marks.chosen {
+                    self.marks.chosen = slot;
+                    changes.chosen = Some(slot);
+                }
+            }
+        }
+    }
+
+    fn promise(&mut self, ballot: paxos::Ballot, changes: &mut Changes) {
+        self.marks.promised = ballot;
+        changes.promised = Some(ballot);
+    }
+
+    fn enter(&mut self, slot: Slot, logged: &Logged, changes: &mut Changes) {
+        assert!(
+            slot > self.marks.trimmed,
+            "A7: slot {slot} was to be written, but everything up to {} is trimmed",
+            self.marks.trimmed
+        );
+        self.last_slot = self.last_slot.max(slot);
+        changes.entries.push((slot, entry::encode(slot, logged)));
+    }
+
+    /// One durable write for everything that was drained; none if there is nothing to make durable.
+    fn commit(&mut self, changes: &Changes, bytes: usize) -> Result<(), String> {
+        if *changes == Changes::default() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.engine.commit(changes)?;
+        if !self.sync_delay.is_zero() {
+            std::thread::sleep(self.sync_delay);
+        }
+        self.metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
+        self.metrics.batch_bytes.observe(bytes as f64);
+        self.metrics.log_entries.set(self.last_slot.0.saturating_sub(self.marks.trimmed.0) as i64);
+        if self.commits.is_multiple_of(SIZE_EVERY) {
+            self.metrics.log_bytes.set(self.engine.size() as i64);
+        }
+        self.commits += 1;
+        self.metrics.trimmed.set(self.marks.trimmed.0 as i64);
+        Ok(())
+    }
+}
