@@ -5,7 +5,7 @@
 //! perhaps done, "no leader" and "too many requests" mean not done.
 
 use paxos::{Doubt, Refusal};
-use storage::machine::{KvError, ReadError};
+use storage::machine::KvError;
 use tonic::{Code, Status};
 
 use crate::requests::Failure;
@@ -28,16 +28,6 @@ pub fn of_kv(error: KvError) -> Status {
         KvError::Malformed => Code::Internal,
     };
     Status::new(code, error.to_string())
-}
-
-/// A read of local state.
-#[must_use]
-pub fn of_read(error: ReadError) -> Status {
-    match error {
-        ReadError::Refused(error) => of_kv(error),
-        // The applier meets the same fault and ends the node.
-        ReadError::Failed(error) => Status::internal(format!("synod: the store cannot be read: {error}")),
-    }
 }
 
 /// A request that the cluster did not answer with a result.

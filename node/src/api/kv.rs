@@ -9,7 +9,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::convert;
-use super::error::{not_served, of_failure, of_kv, of_read, of_read_failure};
+use super::error::{not_served, of_failure, of_kv, of_read_failure};
 use super::{Api, deadline};
 use crate::metrics::{Consistency, Operation};
 use crate::proto::etcdserverpb::kv_server::Kv;
@@ -65,7 +65,7 @@ impl Api {
         if !serializable {
             self.barrier(deadline).await?;
         }
-        let (reply, revision) = self.read_range(range).await?;
+        let (revision, reply) = self.read_range(range).await?;
         Ok(Response::new(convert::range_response(self.header(revision), reply)))
     }
 
@@ -99,8 +99,7 @@ impl Api {
         let (revision, reply) = if txn.is_read_only() {
             validate_txn(&txn, self.inner.limits).map_err(of_kv)?;
             self.barrier(deadline).await?;
-            let (reply, revision) = self.read_txn(txn).await?;
-            (revision, reply)
+            self.read_txn(txn).await?
         } else {
             match self.propose(Operation::Txn, Command::Txn(txn), deadline).await? {
                 (revision, Reply::Txn(reply)) => (revision, reply),
@@ -142,26 +141,26 @@ impl Api {
         Ok((revision, result.map_err(of_kv)?))
     }
 
-    async fn read_range(&self, range: Range) -> Result<(RangeReply, Revision), Status> {
+    async fn read_range(&self, range: Range) -> Result<(Revision, RangeReply), Status> {
         let large = !range.range_end.is_empty() && (range.limit <= 0 || range.limit > LARGE_READ);
-        let read = if large {
+        let (revision, reply) = if large {
             let store = self.inner.store.clone();
             aside(move || store.range(&range)).await?
         } else {
             self.inner.store.range(&range)
         };
-        read.map_err(of_read)
+        Ok((revision, reply.map_err(of_kv)?))
     }
 
-    async fn read_txn(&self, txn: Txn) -> Result<(TxnReply, Revision), Status> {
+    async fn read_txn(&self, txn: Txn) -> Result<(Revision, TxnReply), Status> {
         // Comparisons of single keys are the common case; anything with a branch may read a lot.
-        let read = if txn.success.is_empty() && txn.failure.is_empty() {
-            self.inner.store.txn(&txn)
+        let (revision, reply) = if txn.success.is_empty() && txn.failure.is_empty() {
+            self.inner.store.read_txn(&txn)
         } else {
             let store = self.inner.store.clone();
-            aside(move || store.txn(&txn)).await?
+            aside(move || store.read_txn(&txn)).await?
         };
-        read.map_err(of_read)
+        Ok((revision, reply.map_err(of_kv)?))
     }
 
     async fn measured<T>(

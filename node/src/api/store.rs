@@ -1,9 +1,11 @@
 //! What the API reads without asking the cluster.
 
-use storage::machine::{Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
-use storage::tables::Tables;
+use storage::machine::{KvError, Range, RangeReply, Revision, Txn, TxnReply};
 
 /// The state that this node has applied. Each call sees one moment of it, and says which revision that was.
+///
+/// A state that cannot be read says nothing true any more: an implementation ends the process then, and returns only
+/// what the client is to be told.
 pub trait Store: Send + Sync + 'static {
     /// The revision now.
     fn revision(&self) -> Revision;
@@ -11,29 +13,12 @@ pub trait Store: Send + Sync + 'static {
     /// Reads a range.
     ///
     /// # Errors
-    /// [`ReadError`].
-    fn range(&self, range: &Range) -> Result<(RangeReply, Revision), ReadError>;
+    /// The revision asked for is gone or does not exist yet.
+    fn range(&self, range: &Range) -> (Revision, Result<RangeReply, KvError>);
 
     /// Evaluates a transaction that writes nothing.
     ///
     /// # Errors
-    /// [`ReadError`].
-    fn txn(&self, txn: &Txn) -> Result<(TxnReply, Revision), ReadError>;
-}
-
-impl<T: Tables> Store for Reader<T>
-where
-    Reader<T>: Send + Sync + 'static,
-{
-    fn revision(&self) -> Revision {
-        Reader::revision(self)
-    }
-
-    fn range(&self, range: &Range) -> Result<(RangeReply, Revision), ReadError> {
-        Reader::range(self, range)
-    }
-
-    fn txn(&self, txn: &Txn) -> Result<(TxnReply, Revision), ReadError> {
-        Reader::txn(self, txn)
-    }
+    /// As [`Store::range`].
+    fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>);
 }

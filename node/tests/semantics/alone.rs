@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use node::api::{self, Api, Identity};
+use node::api::{self, Api, Identity, Store};
 use node::clock::Clock;
 use node::metrics::ApiMetrics;
 use node::requests::{self, Desk};
 use node::status::{MemberStatus, NodeStatus};
 use paxos::{Batch, Command, CommandId, Entry, Input, Outcome, RequestId, Slot, Value};
 use quorum::NodeId;
-use storage::machine::{Limits, Machine};
+use storage::machine::{KvError, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
 use storage::tables::MemoryTables;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -47,7 +47,7 @@ impl Node {
         let patience = Duration::from_secs(7);
         let api = Api::new(
             requests,
-            Arc::new(reader),
+            Arc::new(State(reader)),
             identity,
             Limits::default(),
             patience,
@@ -91,5 +91,29 @@ async fn serve(mut desk: Desk, mut machine: Machine<MemoryTables>) {
             Input::Read { id, .. } => desk.waiters.outcome(id, Outcome::Read(slot)),
             other => panic!("the API sent {other:?}"),
         }
+    }
+}
+
+struct State(Reader<MemoryTables>);
+
+fn sound<T>(read: Result<(T, Revision), ReadError>, now: Revision) -> (Revision, Result<T, KvError>) {
+    match read {
+        Ok((reply, revision)) => (revision, Ok(reply)),
+        Err(ReadError::Refused(error)) => (now, Err(error)),
+        Err(ReadError::Failed(error)) => panic!("memory does not fail: {error}"),
+    }
+}
+
+impl Store for State {
+    fn revision(&self) -> Revision {
+        self.0.revision()
+    }
+
+    fn range(&self, range: &Range) -> (Revision, Result<RangeReply, KvError>) {
+        sound(self.0.range(range), self.0.revision())
+    }
+
+    fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>) {
+        sound(self.0.txn(txn), self.0.revision())
     }
 }
