@@ -215,7 +215,14 @@ fn systems_are_written_as_they_are_read() {
         ("grid 3x3", "does not say which lines are quorums"),
         ("grid 3x3 diagonals/rows", "\"diagonals\" is not a kind of grid quorum"),
         ("grid [1 2 | 3 4 rows/columns", "no closing"),
-        ("grid [a b] rows/columns", "but no member has that name"),
+        (
+            "grid [a b] rows/columns",
+            "the grid names \"a\", \"b\", but no member has that name",
+        ),
+        (
+            "grid [+1 2] rows/columns",
+            "the grid names \"+1\", but no member has that name",
+        ),
     ] {
         let error = text.parse::<SystemSpec>().expect_err(text).to_string();
         assert!(error.contains(reason), "{text}: {error}");
@@ -281,7 +288,8 @@ fn every_fault_is_reported_at_once_with_its_place() {
 
 #[test]
 fn members_share_no_number_name_or_address() {
-    let mut wrong = proposal(&["x", "y", "z"], "majority");
+    // Nothing is said of the grid: with two nodes 1 there is no telling which cell is whose.
+    let mut wrong = proposal(&["x", "y", "z"], "grid [1 2 3] rows/columns");
     wrong.members[2].node = NodeId(1);
     wrong.members[1].name = "c".into();
     wrong.members[1].address = wrong.members[0].address.clone();
