@@ -1,6 +1,5 @@
 //! The node's status as gauges, filled when somebody scrapes.
 
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::{gauge, gauges, registered};
@@ -24,16 +23,9 @@ pub struct NodeGauges {
 }
 
 impl NodeGauges {
-    /// Registers the gauges, `synod_build_info` with the program's version, and `process_*`.
-    ///
-    /// # Panics
-    /// If the registry has metrics of these names already.
+    /// Registers the gauges, and `synod_build_info` with the program's version.
     #[must_use]
     pub fn new(registry: &Registry) -> NodeGauges {
-        let process = ProcessCollector::for_self();
-        registry
-            .register(Box::new(process))
-            .unwrap_or_else(|error| panic!("cannot register a metric: {error}"));
         let build = gauges(
             registry,
             "synod_build_info",
