@@ -89,6 +89,7 @@ impl ConsensusMetrics {
             Event::QuorumRegained => "quorum_regained",
             Event::Misaddressed(_) => "misaddressed",
             Event::Rejected { .. } => "rejected",
+            Event::Overtaken { .. } => "overtaken",
             Event::OutOfReach { .. } => "out_of_reach",
             Event::Overtaken { .. } => "overtaken",
         };
