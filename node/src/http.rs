@@ -223,4 +223,60 @@ mod tests {
         status.published = Instant::now().checked_sub(STUCK_AFTER + Duration::from_secs(1));
         assert!(live_checks(&status)[0].1.is_err());
     }
+
+    async fn page(address: std::net::SocketAddr, path: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("text");
+        answer
+    }
+
+    #[tokio::test]
+    async fn every_page_answers() {
+        let status = NodeStatus {
+            recovered: true,
+            node: 3,
+            name: "c".to_owned(),
+            ..NodeStatus::default()
+        };
+        let (requests, _desk) = crate::requests::open(crate::clock::Clock::start(), 1, status);
+        let registry = Registry::new();
+        let metrics = crate::metrics::ApiMetrics::new(&registry);
+        let (gauges, recent) = (NodeGauges::new(&registry), Recent::new(metrics));
+        let pages = Arc::new(Pages {
+            requests,
+            registry,
+            gauges,
+            recent,
+            ready_lag: 0,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+        let address = listener.local_addr().expect("it is bound");
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(serve(pages, listener, async move {
+            let _ = stopped.await;
+        }));
+        for (path, code, part) in [
+            ("/livez", "200", "ok"),
+            ("/readyz?verbose", "200", "[+]caught_up ok"),
+            ("/health", "503", "\"reason\":\"etcdserver: no leader\""),
+            ("/health?serializable=true", "200", "\"health\":\"true\""),
+            ("/version", "200", "\"etcdserver\":\"3.5."),
+            ("/v1/status", "200", "\"consensus_latency_ms\":null"),
+            ("/v1/status", "200", "\"name\":\"c\""),
+            ("/metrics", "200", "synod_leader_known 0"),
+            ("/nowhere", "404", ""),
+        ] {
+            let answer = page(address, path).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(part),
+                "{path}: {answer}"
+            );
+        }
+        drop(stop);
+        server.await.expect("no panic").expect("it ends well");
+    }
 }

@@ -23,7 +23,9 @@ async fn write_steadily(
 ) -> BTreeMap<String, String> {
     let mut clients = Vec::new();
     for endpoint in &endpoints {
-        let channel = tonic::transport::Channel::from_shared(endpoint.clone()).expect("a URL").connect_lazy();
+        let channel = tonic::transport::Channel::from_shared(endpoint.clone())
+            .expect("a URL")
+            .connect_lazy();
         clients.push(node::proto::etcdserverpb::kv_client::KvClient::new(channel));
     }
     let mut acknowledged = BTreeMap::new();
@@ -65,7 +67,11 @@ async fn writes_survive_the_death_of_twenty_leaders() {
         let killed = Instant::now();
         wait_for_writes(&cluster, &written, 2).await;
         gaps.push(killed.elapsed());
-        println!("round {round}: node {} killed, writes again after {:?}", leader + 1, killed.elapsed());
+        println!(
+            "round {round}: node {} killed, writes again after {:?}",
+            leader + 1,
+            killed.elapsed()
+        );
         cluster.members[leader].start(false);
     }
     let leader = cluster.leader().await;
@@ -76,10 +82,20 @@ async fn writes_survive_the_death_of_twenty_leaders() {
         .await
         .kvs
         .into_iter()
-        .map(|kv| (String::from_utf8_lossy(&kv.key).into_owned(), String::from_utf8_lossy(&kv.value).into_owned()))
+        .map(|kv| {
+            (
+                String::from_utf8_lossy(&kv.key).into_owned(),
+                String::from_utf8_lossy(&kv.value).into_owned(),
+            )
+        })
         .collect();
     for (key, value) in &acknowledged {
-        assert_eq!(found.get(key), Some(value), "acknowledged, and not there: {key}\n{}", cluster.logs());
+        assert_eq!(
+            found.get(key),
+            Some(value),
+            "acknowledged, and not there: {key}\n{}",
+            cluster.logs()
+        );
     }
     gaps.sort();
     let late = gaps.iter().filter(|gap| **gap > PROMISED).count();
@@ -90,14 +106,22 @@ async fn writes_survive_the_death_of_twenty_leaders() {
         gaps[gaps.len() - 1]
     );
     // A machine that stands still for seconds proves nothing about the protocol; most rounds must keep the promise.
-    assert!(late <= KILLS / 4, "{late} of {KILLS} times it took more than {PROMISED:?}: {gaps:?}");
+    assert!(
+        late <= KILLS / 4,
+        "{late} of {KILLS} times it took more than {PROMISED:?}: {gaps:?}"
+    );
 }
 
 async fn wait_for_writes(cluster: &Cluster, written: &AtomicUsize, count: usize) {
     let target = written.load(Ordering::Relaxed) + count;
     let begin = Instant::now();
     while written.load(Ordering::Relaxed) < target {
-        assert!(begin.elapsed() < support::PATIENCE, "no writes for {:?}\n{}", support::PATIENCE, cluster.logs());
+        assert!(
+            begin.elapsed() < support::PATIENCE,
+            "no writes for {:?}\n{}",
+            support::PATIENCE,
+            cluster.logs()
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

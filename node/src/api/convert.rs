@@ -167,7 +167,7 @@ pub(super) fn txn_response(header: ResponseHeader, reply: TxnReply) -> wire::Txn
     }
 }
 
-/// The headers of a transaction's operations hold their revision and nothing else.
+/// The headers of a transaction's operations hold their revision and nothing else, those of nested transactions nothing.
 fn op_response(reply: OpReply) -> wire::ResponseOp {
     let header = |Revision(revision)| ResponseHeader {
         revision,
@@ -179,7 +179,7 @@ fn op_response(reply: OpReply) -> wire::ResponseOp {
             OpResult::Range(reply) => Response::ResponseRange(range_response(header, reply)),
             OpResult::Put(reply) => Response::ResponsePut(put_response(header, reply)),
             OpResult::DeleteRange(reply) => Response::ResponseDeleteRange(delete_range_response(header, reply)),
-            OpResult::Txn(reply) => Response::ResponseTxn(txn_response(header, reply)),
+            OpResult::Txn(reply) => Response::ResponseTxn(txn_response(ResponseHeader::default(), reply)),
         }),
     }
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use storage::machine::{
-    Applied, Command, KvError, Range, RangeReply, Reply, Revision, Txn, TxnReply, validate, validate_range,
-    validate_txn,
+    Applied, Command, Range, RangeReply, Reply, Revision, Txn, TxnReply, validate, validate_range, validate_txn,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -67,10 +66,7 @@ impl Api {
             self.barrier(deadline).await?;
         }
         let (revision, reply) = self.read_range(range).await?;
-        Ok(Response::new(convert::range_response(
-            self.header(revision),
-            reply.map_err(of_kv)?,
-        )))
+        Ok(Response::new(convert::range_response(self.header(revision), reply)))
     }
 
     async fn serve_put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
@@ -103,8 +99,7 @@ impl Api {
         let (revision, reply) = if txn.is_read_only() {
             validate_txn(&txn, self.inner.limits).map_err(of_kv)?;
             self.barrier(deadline).await?;
-            let (revision, reply) = self.read_txn(txn).await?;
-            (revision, reply.map_err(of_kv)?)
+            self.read_txn(txn).await?
         } else {
             match self.propose(Operation::Txn, Command::Txn(txn), deadline).await? {
                 (revision, Reply::Txn(reply)) => (revision, reply),
@@ -146,23 +141,26 @@ impl Api {
         Ok((revision, result.map_err(of_kv)?))
     }
 
-    async fn read_range(&self, range: Range) -> Result<(Revision, Result<RangeReply, KvError>), Status> {
+    async fn read_range(&self, range: Range) -> Result<(Revision, RangeReply), Status> {
         let large = !range.range_end.is_empty() && (range.limit <= 0 || range.limit > LARGE_READ);
-        if large {
+        let (revision, reply) = if large {
             let store = self.inner.store.clone();
-            aside(move || store.range(&range)).await
+            aside(move || store.range(&range)).await?
         } else {
-            Ok(self.inner.store.range(&range))
-        }
+            self.inner.store.range(&range)
+        };
+        Ok((revision, reply.map_err(of_kv)?))
     }
 
-    async fn read_txn(&self, txn: Txn) -> Result<(Revision, Result<TxnReply, KvError>), Status> {
+    async fn read_txn(&self, txn: Txn) -> Result<(Revision, TxnReply), Status> {
         // Comparisons of single keys are the common case; anything with a branch may read a lot.
-        if txn.success.is_empty() && txn.failure.is_empty() {
-            return Ok(self.inner.store.read_txn(&txn));
-        }
-        let store = self.inner.store.clone();
-        aside(move || store.read_txn(&txn)).await
+        let (revision, reply) = if txn.success.is_empty() && txn.failure.is_empty() {
+            self.inner.store.read_txn(&txn)
+        } else {
+            let store = self.inner.store.clone();
+            aside(move || store.read_txn(&txn)).await?
+        };
+        Ok((revision, reply.map_err(of_kv)?))
     }
 
     async fn measured<T>(

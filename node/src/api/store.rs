@@ -2,7 +2,10 @@
 
 use storage::machine::{KvError, Range, RangeReply, Revision, Txn, TxnReply};
 
-/// The state that this node has applied. Each call sees one moment of it.
+/// The state that this node has applied. Each call sees one moment of it, and says which revision that was.
+///
+/// A state that cannot be read says nothing true any more: an implementation ends the process then, and returns only
+/// what the client is to be told.
 pub trait Store: Send + Sync + 'static {
     /// The revision now.
     fn revision(&self) -> Revision;

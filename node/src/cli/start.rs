@@ -1,5 +1,6 @@
 //! `synod start`: a node, from its settings to its end.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -157,7 +157,7 @@ impl Driver {
                 Output::Apply(entry) => self.applier.apply(entry)?,
                 Output::Answer(id, outcome) => self.waiters.outcome(id, outcome),
                 Output::Load { peer, from, to, max_bytes } => self.load(peer, from, to, max_bytes),
-                Output::Trim(slot) => self.journal.trim(slot).map_err(|error| error.to_string())?,
+                Output::Trim(slot) => self.journal.trim(slot),
                 Output::Event(event) => self.tell(event),
             }
         }

@@ -179,8 +179,16 @@ impl ApiMetrics {
         for reason in REJECTIONS {
             rejections.with_label_values(&[reason]);
         }
-        let duration = |(_, op): (Operation, &'static str)| {
-            Consistency::ALL.map(|(_, consistency)| durations.with_label_values(&[op, consistency]))
+        let duration = |(operation, op): (Operation, &'static str)| {
+            Consistency::ALL.map(|(consistency, name)| {
+                // Only reads may be stale.
+                let possible = operation == Operation::Range || consistency == Consistency::Linearizable;
+                if possible {
+                    durations.with_label_values(&[op, name])
+                } else {
+                    unregistered()
+                }
+            })
         };
         let outcome = |outcome: &str| proposals.with_label_values(&[outcome]);
         let inner = Inner {
@@ -267,13 +275,17 @@ impl ApiMetrics {
 }
 
 fn consensus_pair(consensus: &HistogramVec, operation: Operation, op: &str) -> [Histogram; 2] {
-    // Reads are no proposals: a histogram beside the registry, which stays empty.
+    // Reads are no proposals.
     if operation == Operation::Range {
-        let unused = prometheus::HistogramOpts::new("synod_unused", "Never observed.");
-        let unused = Histogram::with_opts(unused).expect("the name is a constant that is valid");
-        return [unused.clone(), unused];
+        return [unregistered(), unregistered()];
     }
     ["leader", "forwarded"].map(|path| consensus.with_label_values(&[path, op]))
+}
+
+/// A histogram for what does not happen; nobody sees it.
+fn unregistered() -> Histogram {
+    let options = prometheus::HistogramOpts::new("synod_unused", "Never observed.");
+    Histogram::with_opts(options.buckets(super::GEO_BUCKETS.to_vec())).expect("name and buckets are valid constants")
 }
 
 /// Cumulative counts per bucket over several histograms with [`super::GEO_BUCKETS`].

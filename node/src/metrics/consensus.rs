@@ -54,6 +54,11 @@ impl ConsensusMetrics {
         }
     }
 
+    /// Counts a frame of a peer that was no message.
+    pub fn garbage(&self) {
+        self.events.with_label_values(&["garbage"]).inc();
+    }
+
     /// Counts one event. `region` tells where a node is.
     pub fn record<'a>(&self, event: &Event, now: Time, region: impl Fn(quorum::NodeId) -> &'a str) {
         let name = match event {
@@ -84,7 +89,9 @@ impl ConsensusMetrics {
             Event::QuorumRegained => "quorum_regained",
             Event::Misaddressed(_) => "misaddressed",
             Event::Rejected { .. } => "rejected",
+            Event::Overtaken { .. } => "overtaken",
             Event::OutOfReach { .. } => "out_of_reach",
+            Event::Overtaken { .. } => "overtaken",
         };
         self.events.with_label_values(&[name]).inc();
     }

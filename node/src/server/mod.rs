@@ -97,18 +97,17 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
     let (me, boot) = (options::address(&settings)?, options::draw_boot());
     let registry = options::registry();
     let ports = bind(&settings).await?;
-    let disk = disk::open(&settings, me, start.bootstrap)?;
     let (happenings, inbox) = mpsc::channel::<Happening>(HAPPENINGS);
     let transport = open_transport(&settings, me, boot, happenings.clone(), &registry).await?;
     let outbound = Outbound::new(transport.clone());
     let (failed, mut failures) = mpsc::channel::<String>(4);
 
+    let hooks = disk::hooks(me, outbound.clone(), happenings.clone(), failed.clone());
+    let disk = disk::open(&settings, me, start.bootstrap, hooks, &registry)?;
     let recovered = &disk.recovered;
     info!(promised = %recovered.promised, chosen = %recovered.chosen, applied = %recovered.applied, "the disk is read");
     let replica =
         Replica::new(options::options(&settings, me, boot), disk.recovered, options::draw_boot(), clock.now());
-    let callbacks = disk::callbacks(me, outbound.clone(), happenings.clone(), failed.clone());
-    let journal = Arc::new(disk.journal.start(callbacks, &registry).map_err(during("cannot start"))?);
     let (reader, flusher) = (disk.machine.reader(), disk.machine.flusher());
     let fixed = options::fixed_status(&settings);
     let (requests, desk) = requests::open(clock, settings.limits.max_waiting_requests, fixed.clone());
@@ -126,7 +125,7 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
     let waiters = desk.waiters.clone();
     let driver = Driver {
         replica,
-        journal,
+        journal: Arc::new(disk.journal),
         applier,
         outbound,
         transport: transport.clone(),

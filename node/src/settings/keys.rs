@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use config::{Map, Value, ValueKind};
 
 use super::fault::Fault;
+use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
 pub(super) const SCALARS: [&str; 28] = [
@@ -250,15 +251,11 @@ pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance <= 1 + last(key).len() / 3).then_some(near)
 }
 
-/// A name: what may stand in a metric label, a certificate and a file name alike.
-pub(super) fn name(text: &str) -> Result<String, String> {
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    match text.len() {
-        1..=63 if text.chars().all(valid) => Ok(text.to_owned()),
-        _ => Err(format!(
-            "\"{text}\" is not a name: 1 to 63 letters, digits, '-', '_' or '.'"
-        )),
-    }
+/// A cluster's name, which also stands in certificates.
+pub(super) fn cluster(text: &str) -> Result<String, String> {
+    check_label("the name", text)
+        .map(|()| text.to_owned())
+        .map_err(|reason| format!("is wrong: {reason}"))
 }
 
 pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {

@@ -165,7 +165,7 @@ impl Settings {
     /// Takes every key; `None` if one that is needed is missing or faulty, which `keys` has noted.
     fn read(keys: &mut Keys) -> Option<Settings> {
         // Every `take` happens, whatever earlier ones gave, so that all faults are seen.
-        let cluster = keys.required("cluster", keys::name);
+        let cluster = keys.required("cluster", keys::cluster);
         let data_dir = keys.path("data_dir");
         let listen = Listen::read(keys);
         let certificates = Certificates::read(keys);

@@ -115,7 +115,7 @@ address = "127.0.0.1:7401"
             "certificates.authority is missing; set it in the file, or as SYNOD_CERTIFICATES_AUTHORITY",
             "certificates.certificate is missing; set it in the file, or as SYNOD_CERTIFICATES_CERTIFICATE",
             "certificates.key is missing; set it in the file, or as SYNOD_CERTIFICATES_KEY",
-            "synod.toml line 2: cluster \"no spaces please\" is not a name: 1 to 63 letters, digits, '-', '_' or '.'",
+            "synod.toml line 2: cluster is wrong: the name \"no spaces please\" cannot be used: it must be 1 to 63 of a-z, 0-9 and -, with no - at either end",
             "synod.toml line 3: node is \"7\", which is no member; the members are 1 (a)",
             "synod.toml line 5: heartbeat_interval is not a known key; did you mean timing.heartbeat_interval?",
             "synod.toml line 8: listen.clients \"nowhere\" is not an address such as 127.0.0.1:2379 or [::]:2379",

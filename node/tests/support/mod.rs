@@ -34,11 +34,19 @@ pub struct Cluster {
 }
 
 fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("loopback has ports").local_addr().expect("it is bound").port()
+    TcpListener::bind("127.0.0.1:0")
+        .expect("loopback has ports")
+        .local_addr()
+        .expect("it is bound")
+        .port()
 }
 
 fn free_udp_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").expect("loopback has ports").local_addr().expect("it is bound").port()
+    UdpSocket::bind("127.0.0.1:0")
+        .expect("loopback has ports")
+        .local_addr()
+        .expect("it is bound")
+        .port()
 }
 
 impl Cluster {
@@ -62,14 +70,25 @@ impl Cluster {
         let mut tables = String::new();
         for node in 1..=count {
             let identity = Identity::new("test", NodeId(node), &format!("region-{node}")).expect("a name");
-            authority.issue(&identity, &[], 30).expect("issued").write(&certificates, &identity, false).expect("written");
+            authority
+                .issue(&identity, &[], 30)
+                .expect("issued")
+                .write(&certificates, &identity, false)
+                .expect("written");
             let (clients, http, peers) = (free_tcp_port(), free_tcp_port(), free_udp_port());
             tables += &format!(
                 "[[member]]\nnode = {node}\nname = \"n{node}\"\nregion = \"region-{node}\"\naddress = \"127.0.0.1:{peers}\"\n\
                  client_url = \"http://127.0.0.1:{clients}\"\n\n"
             );
             let settings = folder.path().join(format!("n{node}.toml"));
-            members.push(Member { node, clients, http, peers, settings, child: None });
+            members.push(Member {
+                node,
+                clients,
+                http,
+                peers,
+                settings,
+                child: None,
+            });
         }
         for member in &members {
             let node = member.node;
@@ -108,7 +127,11 @@ impl Cluster {
             {
                 return index;
             }
-            assert!(begin.elapsed() < PATIENCE, "no leader within {PATIENCE:?}; logs:\n{}", self.logs());
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "no leader within {PATIENCE:?}; logs:\n{}",
+                self.logs()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -140,13 +163,26 @@ impl Member {
 
     /// Starts the process; `bootstrap` on an empty disk.
     pub fn start(&mut self, bootstrap: bool) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log file");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("a log file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
-        command.arg("start").arg("--settings").arg(&self.settings).arg("--exit-with-stdin");
+        command
+            .arg("start")
+            .arg("--settings")
+            .arg(&self.settings)
+            .arg("--exit-with-stdin");
         if bootstrap {
             command.arg("--bootstrap");
         }
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
         self.child = Some(child);
     }
 
@@ -180,7 +216,9 @@ impl Member {
     }
 
     pub async fn client(&self) -> Option<KvClient<Channel>> {
-        let endpoint = Channel::from_shared(self.endpoint()).expect("a URL").connect_timeout(Duration::from_millis(500));
+        let endpoint = Channel::from_shared(self.endpoint())
+            .expect("a URL")
+            .connect_timeout(Duration::from_millis(500));
         endpoint.connect().await.ok().map(KvClient::new)
     }
 }
@@ -195,14 +233,21 @@ impl Drop for Cluster {
 
 /// A put of text.
 pub fn put(key: &str, value: &str) -> PutRequest {
-    PutRequest { key: key.to_owned().into(), value: value.to_owned().into(), ..PutRequest::default() }
+    PutRequest {
+        key: key.to_owned().into(),
+        value: value.to_owned().into(),
+        ..PutRequest::default()
+    }
 }
 
 /// Reads all keys that begin with `prefix`, linearizably.
 pub async fn read_prefix(client: &mut KvClient<Channel>, prefix: &str) -> RangeResponse {
     let mut end = prefix.as_bytes().to_vec();
     *end.last_mut().expect("a prefix") += 1;
-    let request =
-        RangeRequest { key: prefix.to_owned().into(), range_end: end.into(), ..RangeRequest::default() };
+    let request = RangeRequest {
+        key: prefix.to_owned().into(),
+        range_end: end.into(),
+        ..RangeRequest::default()
+    };
     client.range(request).await.expect("a read").into_inner()
 }

@@ -1,0 +1,93 @@
+//! The same requests to etcd and to Synod must get the same answers: results, revisions, error codes and error texts.
+//!
+//! The steps are in `semantics/steps.rs`. What etcd answers to them is recorded in `semantics/answers.txt`, so the
+//! comparison runs everywhere; where etcd is installed, the record itself is checked against it. To record anew after
+//! adding steps: `SYNOD_RECORD_ANSWERS=1 cargo test --release -p node --test etcd_semantics`.
+//!
+//! Here the API runs over the real state machine without consensus, so that a difference is the API's or the state
+//! machine's fault.
+
+#[path = "semantics/alone.rs"]
+mod alone;
+#[path = "semantics/etcd.rs"]
+mod etcd;
+#[path = "semantics/steps.rs"]
+mod steps;
+
+use std::path::Path;
+
+const ANSWERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/semantics/answers.txt");
+
+/// Where Synod differs on purpose, and why.
+const DIFFERENCES: [(&str, &str); 3] = [
+    (
+        "sorted by VERSION NONE",
+        "without an order etcd limits before it sorts, so its first three are not the least",
+    ),
+    ("sorted by MOD NONE", "as above"),
+    (
+        "the alarms",
+        "etcd 3.4 leaves the header out, later versions fill it in",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn synod_answers_as_etcd_does() {
+    let node = alone::Node::start().await;
+    let answers = steps::run(&node.endpoint).await;
+    node.stop().await;
+    compare(
+        "Synod",
+        &DIFFERENCES,
+        &answers,
+        &std::fs::read_to_string(ANSWERS).expect("the recorded answers are in the repository"),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_recorded_answers_are_etcds() {
+    let Some(etcd) = etcd::Etcd::start().await else {
+        eprintln!("etcd is not installed (Debian: etcd-server); the recorded answers are taken as they are");
+        return;
+    };
+    let answers = steps::run(&etcd.endpoint).await;
+    drop(etcd);
+    if std::env::var_os("SYNOD_RECORD_ANSWERS").is_some() {
+        std::fs::write(Path::new(ANSWERS), &answers).expect("the record can be written");
+    }
+    compare(
+        "etcd",
+        &[],
+        &answers,
+        &std::fs::read_to_string(ANSWERS).expect("the recorded answers are in the repository"),
+    );
+}
+
+/// Fails with every step whose answer differs though it should not, or should differ and does not.
+fn compare(who: &str, known: &[(&str, &str)], answers: &str, recorded: &str) {
+    let blocks = |text: &str| {
+        text.split("## ")
+            .skip(1)
+            .map(|block| block.trim_end().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (answers, recorded) = (blocks(answers), blocks(recorded));
+    let mut differences = String::new();
+    for (answer, record) in answers.iter().zip(&recorded) {
+        let name = answer.lines().next().unwrap_or_default();
+        let expected = known.iter().any(|(known, _why)| *known == name);
+        if (answer != record) != expected {
+            differences += &format!("--- recorded\n{record}\n--- {who}\n{answer}\n\n");
+        }
+    }
+    assert!(
+        differences.is_empty(),
+        "{who} does not answer as it should:\n{differences}"
+    );
+    assert_eq!(
+        answers.len(),
+        recorded.len(),
+        "steps were added or removed: record the answers anew"
+    );
+    assert!(answers.len() > 100, "only {} steps ran", answers.len());
+}

@@ -1,0 +1,119 @@
+//! The client API over the real state machine, with every command applied as soon as it is proposed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::api::{self, Api, Identity, Store};
+use node::clock::Clock;
+use node::metrics::ApiMetrics;
+use node::requests::{self, Desk};
+use node::status::{MemberStatus, NodeStatus};
+use paxos::{Batch, Command, CommandId, Entry, Input, Outcome, RequestId, Slot, Value};
+use quorum::NodeId;
+use storage::machine::{KvError, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
+use storage::tables::MemoryTables;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A node that agrees with itself.
+pub(crate) struct Node {
+    pub(crate) endpoint: String,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+}
+
+impl Node {
+    pub(crate) async fn start() -> Node {
+        let machine = Machine::open(MemoryTables::new(), 1 << 20).expect("memory does not fail");
+        let reader = machine.reader();
+        let member = MemberStatus {
+            node: 1,
+            name: "a".to_owned(),
+            voter: true,
+            ..MemberStatus::default()
+        };
+        let status = NodeStatus {
+            node: 1,
+            leader: Some(1),
+            healthy: true,
+            members: vec![member],
+            ..NodeStatus::default()
+        };
+        let (requests, desk) = requests::open(Clock::start(), 1024, status);
+        tokio::spawn(serve(desk, machine));
+        let identity = Identity { cluster: 7, member: 1 };
+        let metrics = ApiMetrics::new(&prometheus::Registry::new());
+        let patience = Duration::from_secs(7);
+        let api = Api::new(
+            requests,
+            Arc::new(State(reader)),
+            identity,
+            Limits::default(),
+            patience,
+            metrics,
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+        let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(async move {
+            let until = async {
+                let _ = stopped.await;
+            };
+            api::serve(api, listener, until).await.expect("the server works");
+        });
+        Node { endpoint, stop, server }
+    }
+
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        self.server.await.expect("the server ends");
+    }
+}
+
+async fn serve(mut desk: Desk, mut machine: Machine<MemoryTables>) {
+    let mut slot = Slot::ZERO;
+    while let Some(input) = desk.inputs.recv().await {
+        match input {
+            Input::Propose { id, payload, .. } => {
+                slot = slot.next();
+                let id = CommandId {
+                    origin: NodeId(1),
+                    boot: 1,
+                    sequence: id.0,
+                };
+                let value = Value::Commands(Batch::pack([&Command { id, payload }]));
+                let answer = |id: CommandId, applied| desk.waiters.applied(RequestId(id.sequence), applied);
+                machine
+                    .apply(&[Entry { slot, value }], |_| true, answer)
+                    .expect("memory does not fail");
+            }
+            Input::Read { id, .. } => desk.waiters.outcome(id, Outcome::Read(slot)),
+            other => panic!("the API sent {other:?}"),
+        }
+    }
+}
+
+struct State(Reader<MemoryTables>);
+
+fn sound<T>(read: Result<(T, Revision), ReadError>, now: Revision) -> (Revision, Result<T, KvError>) {
+    match read {
+        Ok((reply, revision)) => (revision, Ok(reply)),
+        Err(ReadError::Refused(error)) => (now, Err(error)),
+        Err(ReadError::Failed(error)) => panic!("memory does not fail: {error}"),
+    }
+}
+
+impl Store for State {
+    fn revision(&self) -> Revision {
+        self.0.revision()
+    }
+
+    fn range(&self, range: &Range) -> (Revision, Result<RangeReply, KvError>) {
+        sound(self.0.range(range), self.0.revision())
+    }
+
+    fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>) {
+        sound(self.0.txn(txn), self.0.revision())
+    }
+}
