@@ -224,3 +224,159 @@ impl Writer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+    use std::sync::Mutex;
+    use std::sync::mpsc::sync_channel;
+
+    use paxos::{Address, Ballot, ClusterId, Envelope, Message, Value};
+    use prometheus::Registry;
+    use quorum::{Epoch, Incarnation, NodeId};
+
+    use super::*;
+
+    /// An engine whose disk is full from some commit on.
+    #[derive(Default)]
+    struct FullDisk {
+        commits_left: Mutex<usize>,
+        committed: Mutex<Vec<Changes>>,
+    }
+
+    impl Engine for FullDisk {
+        fn marks(&self) -> Result<Marks, String> {
+            Ok(Marks::default())
+        }
+
+        fn scan(&self, _: Slot, _: Slot, _: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn commit(&self, changes: &Changes) -> Result<(), String> {
+            let mut left = self.commits_left.lock().expect("no other thread");
+            *left = left.checked_sub(1).ok_or("no space left on device")?;
+            self.committed.lock().expect("no other thread").push(changes.clone());
+            Ok(())
+        }
+
+        fn reclaim(&self, _: Slot) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn size(&self) -> u64 {
+            0
+        }
+    }
+
+    /// A vote, and the message that rests on it.
+    fn vote(id: u64) -> Write {
+        let ballot = Ballot {
+            round: 1,
+            leader: NodeId(1),
+        };
+        let record = Record::Voted {
+            slot: Slot(id),
+            ballot,
+            value: Value::Noop,
+        };
+        let address = Address {
+            node: NodeId(1),
+            incarnation: Incarnation(1),
+        };
+        let message = Message::Accepted { ballot, slot: Slot(id) };
+        let accepted = Envelope {
+            cluster: ClusterId(1),
+            from: address,
+            to: address,
+            epoch: Epoch(1),
+            message,
+        };
+        Write {
+            id: WriteId(id),
+            records: vec![record],
+            then: vec![accepted],
+        }
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_journal_for_good() {
+        let engine = Arc::new(FullDisk {
+            commits_left: Mutex::new(2),
+            ..FullDisk::default()
+        });
+        let queue = Arc::new(Queue::new(100, 1 << 20));
+        let (said, heard) = sync_channel(100);
+        let failed = said.clone();
+        let (sent, released) = sync_channel(100);
+        let hooks = Hooks {
+            release: Box::new(move |envelopes| sent.send(envelopes.len()).expect("the test listens")),
+            persisted: Box::new(move |id| said.send(Ok(id)).expect("the test listens")),
+            failed: Box::new(move |error| failed.send(Err(error)).expect("the test listens")),
+        };
+        let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
+        let disk: Arc<dyn Engine> = engine.clone();
+        let thread = spawn(
+            disk,
+            Arc::clone(&queue),
+            Marks::default(),
+            Duration::ZERO,
+            hooks,
+            metrics,
+        )
+        .expect("a thread");
+        for id in 1..=2 {
+            queue.push(vec![vote(id)]).expect("an empty queue");
+            assert_eq!(heard.recv(), Ok(Ok(WriteId(id))));
+        }
+        queue.push(vec![vote(3)]).expect("an empty queue");
+        let error = JournalError::Write("no space left on device".to_owned());
+        assert_eq!(heard.recv(), Ok(Err(error.clone())));
+        // Space comes back, but A5 holds: nothing is written, released or reported any more.
+        *engine.commits_left.lock().expect("no other thread") = 10;
+        assert_eq!(queue.push(vec![vote(4)]), Err(super::super::SubmitError::Failed(error)));
+        thread.join().expect("it ended by itself");
+        assert!(heard.recv().is_err(), "nothing is said afterwards");
+        assert_eq!(
+            released.iter().collect::<Vec<_>>(),
+            [1, 1],
+            "A3: the message of the lost write stays"
+        );
+        assert_eq!(engine.committed.lock().expect("no other thread").len(), 2);
+    }
+
+    #[test]
+    fn what_is_queued_together_is_committed_together() {
+        let engine = Arc::new(FullDisk {
+            commits_left: Mutex::new(1),
+            ..FullDisk::default()
+        });
+        let queue = Arc::new(Queue::new(100, 1 << 20));
+        queue.push((1..=50).map(vote).collect()).expect("an empty queue");
+        queue.push((51..=80).map(vote).collect()).expect("room for more");
+        queue.close();
+        let (said, heard) = sync_channel(100);
+        let hooks = Hooks {
+            release: Box::new(|_| {}),
+            persisted: Box::new(move |id| said.send(id).expect("the test listens")),
+            failed: Box::new(|error| panic!("{error}")),
+        };
+        let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
+        let disk: Arc<dyn Engine> = engine.clone();
+        spawn(disk, queue, Marks::default(), Duration::ZERO, hooks, metrics)
+            .expect("a thread")
+            .join()
+            .expect("it ended by itself");
+        assert_eq!(heard.iter().collect::<Vec<_>>(), [WriteId(80)]);
+        let committed = engine.committed.lock().expect("no other thread");
+        assert_eq!((committed.len(), committed[0].entries.len()), (1, 80));
+        assert_eq!(
+            committed[0].promised,
+            Some(Ballot {
+                round: 1,
+                leader: NodeId(1)
+            }),
+            "A2: a vote is a promise"
+        );
+    }
+}

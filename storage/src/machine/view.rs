@@ -23,6 +23,9 @@ pub(super) struct View<'a, T> {
 /// How many versions a scan steps over before it looks up the next key: a seek costs as much as a few steps.
 const STEPS: u32 = 4;
 
+/// Is shown a key, the revision of its version, and the version.
+type VisitRecord<'v> = dyn FnMut(&[u8], i64, Record<'_>) -> ControlFlow<()> + 'v;
+
 /// A key and what is stored for it, borrowed from where it is.
 #[derive(Copy, Clone)]
 pub(super) struct Found<'a> {
@@ -132,12 +135,7 @@ impl<'a, T: Tables> View<'a, T> {
     }
 
     /// Shows what the tables hold for the keys of `span` at `revision`, deletions included.
-    fn walk_tables(
-        &self,
-        span: Span<'_>,
-        revision: i64,
-        visit: &mut dyn FnMut(&[u8], i64, Record<'_>) -> ControlFlow<()>,
-    ) -> Result<(), TablesError> {
+    fn walk_tables(&self, span: Span<'_>, revision: i64, visit: &mut VisitRecord<'_>) -> Result<(), TablesError> {
         let (from, end) = match span {
             Span::One(_) => unreachable!("one key is looked up, not scanned for"),
             Span::Between(from, end) => (from, keys::floor(end)),

@@ -140,10 +140,13 @@ impl Tables for MemoryTables {
     }
 }
 
+/// A key and its new value, or none to remove it.
+type Change = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// A batch of writes to [`MemoryTables`].
 #[derive(Default, Debug)]
 pub struct MemoryBatch {
-    changes: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    changes: Vec<Change>,
 }
 
 impl TableBatch for MemoryBatch {

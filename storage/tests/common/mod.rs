@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use paxos::{
     Address, Ballot, Batch, ClusterId, Command, CommandId, Envelope, Message, Record, Slot, Value, Write, WriteId,
@@ -30,7 +30,7 @@ pub(crate) fn identity() -> Identity {
 }
 
 pub(crate) fn hooks() -> (Hooks, Receiver<Said>) {
-    let (said, heard) = channel();
+    let (said, heard) = sync_channel(65_536);
     let (released, persisted, failed) = (said.clone(), said.clone(), said);
     let hooks = Hooks {
         // A test that has heard enough drops its end.
