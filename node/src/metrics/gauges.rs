@@ -1,11 +1,11 @@
 //! The node's status as gauges, filled when somebody scrapes.
 
-use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntGauge, IntGaugeVec, Registry};
 
-use super::{gauge, gauges, registered};
+use super::{gauge, gauges};
 use crate::status::{NodeStatus, Role};
 
-/// Gauges that mirror [`NodeStatus`].
+/// Gauges that mirror [`NodeStatus`]. Those of peers are the transport's own.
 pub struct NodeGauges {
     leader: IntGauge,
     leader_known: IntGauge,
@@ -16,8 +16,6 @@ pub struct NodeGauges {
     applied: IntGauge,
     epoch: IntGauge,
     members: IntGaugeVec,
-    peer_up: IntGaugeVec,
-    peer_rtt: GaugeVec,
     store_bytes: IntGaugeVec,
     queues: IntGaugeVec,
 }
@@ -33,7 +31,6 @@ impl NodeGauges {
             &["version"],
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let rtt = Opts::new("synod_peer_rtt_seconds", "Smoothed round trip to a peer.");
         NodeGauges {
             leader: gauge(registry, "synod_leader", "Whether this node leads."),
             leader_known: gauge(registry, "synod_leader_known", "Whether this node knows a leader."),
@@ -66,13 +63,6 @@ impl NodeGauges {
                 "Members of the configuration in force.",
                 &["state"],
             ),
-            peer_up: gauges(
-                registry,
-                "synod_peer_up",
-                "Whether this node has a connection to the peer.",
-                &["peer", "peer_region"],
-            ),
-            peer_rtt: registered(registry, GaugeVec::new(rtt, &["peer", "peer_region"])),
             store_bytes: gauges(
                 registry,
                 "synod_store_size_bytes",
@@ -106,16 +96,6 @@ impl NodeGauges {
         self.members
             .with_label_values(&["learner"])
             .set(signed((status.members.len() - voters) as u64));
-        // Members that are gone leave no series behind.
-        self.peer_up.reset();
-        self.peer_rtt.reset();
-        for member in status.members.iter().filter(|member| member.node != status.node) {
-            let labels = [member.name.as_str(), member.region.as_str()];
-            self.peer_up.with_label_values(&labels).set(i64::from(member.connected));
-            if let Some(milliseconds) = member.round_trip_ms {
-                self.peer_rtt.with_label_values(&labels).set(milliseconds / 1000.0);
-            }
-        }
         self.store_bytes
             .with_label_values(&["live"])
             .set(signed(status.store_bytes));
