@@ -59,10 +59,10 @@ impl Slot {
     /// The slot after this one.
     #[must_use]
     pub fn next(self) -> Slot {
-        Slot(self.0 + 1)
+        self.plus(1)
     }
 
-    /// The slot `count` further on.
+    /// The slot `count` further on; the last one there is, if that would be beyond it.
     #[must_use]
     pub fn plus(self, count: u64) -> Slot {
         Slot(self.0.saturating_add(count))

@@ -232,8 +232,11 @@ impl Field for Value {
             1 => Value::Commands(Batch::from_bytes(Bytes::read(input)?).map_err(|_| CodecError::Batch)?),
             2 => {
                 let bytes = Bytes::read(input)?;
-                let configuration: Configuration =
-                    postcard::from_bytes(&bytes).map_err(|_| CodecError::Configuration)?;
+                let (configuration, rest) =
+                    postcard::take_from_bytes::<Configuration>(&bytes).map_err(|_| CodecError::Configuration)?;
+                if !rest.is_empty() {
+                    return Err(CodecError::Long);
+                }
                 Value::Reconfigure(Box::new(configuration))
             }
             tag => return Err(CodecError::UnknownTag { of: "value", tag }),

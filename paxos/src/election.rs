@@ -32,7 +32,10 @@ pub(crate) enum Role {
 /// A canvass under way.
 #[derive(Debug)]
 pub(crate) struct Canvass {
+    /// Who misses the leader too.
     granted: Vec<Address>,
+    /// Who answered at all.
+    answered: Vec<Address>,
 }
 
 /// A phase 1 under way.
@@ -62,9 +65,13 @@ pub(crate) struct Election {
     pub(crate) leader: Option<Ballot>,
     /// D2: phase 1 of that ballot showed that slots up to here might be chosen.
     pub(crate) horizon: Option<(Ballot, Slot)>,
-    /// What the leader said of itself (E3).
-    pub(crate) leader_healthy: bool,
-    /// When a leader was last heard.
+    /// The highest ballot whose leader was asked and leads no more.
+    over: Ballot,
+    /// What this node had promised when its process began: ballots of its own up to here are of earlier processes.
+    inherited: Ballot,
+    /// E3: the ballot whose leader says that it hears no phase-2 quorum.
+    ailing: Option<Ballot>,
+    /// When a leader that can do something was last heard.
     heard: Option<Time>,
     /// When patience ends: a follower's with its leader, a canvass's or a candidacy's with itself.
     timeout_at: Time,
@@ -74,7 +81,22 @@ pub(crate) struct Election {
     attempt: u64,
 }
 
+impl Election {
+    /// At the start of a process whose node has promised `inherited`.
+    pub(crate) fn new(inherited: Ballot) -> Election {
+        Election {
+            inherited,
+            ..Election::default()
+        }
+    }
+}
+
 impl Replica {
+    /// Whether a ballot of this node is of this process (L1: later ones are larger).
+    pub(crate) fn began(&self, ballot: Ballot) -> bool {
+        ballot > self.election.inherited
+    }
+
     /// E1: shortest silence that means anything on these links.
     pub(crate) fn silence(&self) -> Duration {
         self.options.election_timeout.max(self.longest_round_trip() * 4)
@@ -129,6 +151,7 @@ impl Replica {
         let (attempt, chosen) = (self.election.attempt, self.log.chosen);
         self.role = Role::Canvassing(Canvass {
             granted: alloc::vec![self.me()],
+            answered: alloc::vec![self.me()],
         });
         self.event(Event::Canvassing);
         for peer in self.peers() {
@@ -159,17 +182,22 @@ impl Replica {
         self.highest = self.highest.max(promised);
         if let Role::Canvassing(canvass) = &mut self.role
             && attempt == self.election.attempt
-            && granted
-            && !canvass.granted.contains(&from)
+            && !canvass.answered.contains(&from)
         {
-            canvass.granted.push(from);
+            canvass.answered.push(from);
+            if granted {
+                canvass.granted.push(from);
+            }
             self.stand_if_granted();
         }
     }
 
+    /// Stands if a phase-1 quorum would have it, and a phase-2 quorum is there to be led: without one a new leader could do
+    /// no more than the old.
     fn stand_if_granted(&mut self) {
         if let Role::Canvassing(canvass) = &self.role
             && self.have_quorum(Phase::One, &canvass.granted)
+            && self.have_quorum(Phase::Two, &canvass.answered)
         {
             self.stand();
         }
@@ -366,13 +394,30 @@ impl Replica {
         self.observe(ballot);
         if self.election.leader != Some(ballot) {
             self.election.leader = Some(ballot);
-            self.election.leader_healthy = true;
             self.event(Event::Following(ballot));
+        }
+        if self.election.ailing == Some(ballot) {
+            // E3: a leader that hears no quorum can do nothing for its followers: they do not wait for it.
+            return;
         }
         self.role = Role::Follower;
         self.election.failures = 0;
         self.election.heard = Some(self.now);
         self.await_leader();
+    }
+
+    /// E3: notes what the leader of `ballot` says of itself.
+    pub(crate) fn note_health(&mut self, ballot: Ballot, healthy: bool) {
+        if !healthy {
+            self.election.ailing = Some(ballot);
+        } else if self.election.ailing == Some(ballot) {
+            self.election.ailing = None;
+        }
+    }
+
+    /// E3: whether there is a leader, and it hears a phase-2 quorum as far as this node knows.
+    pub(crate) fn leader_is_healthy(&self) -> bool {
+        self.election.leader.is_some() && self.election.leader != self.election.ailing
     }
 
     /// An acceptor has promised more than this node asked for.
@@ -385,6 +430,8 @@ impl Replica {
 
     /// The leader refuses what only a leader would take: it no longer is one.
     pub(crate) fn forget_leader(&mut self, ballot: Ballot) {
+        // Nothing is forwarded under that ballot again, should its late heartbeats be followed for a while.
+        self.election.over = self.election.over.max(ballot);
         if self.election.leader == Some(ballot) {
             self.election.leader = None;
         }
@@ -392,7 +439,7 @@ impl Replica {
 
     /// Where the leader that is followed can be reached.
     pub(crate) fn leader_address(&self) -> Option<(Ballot, Address)> {
-        let ballot = self.election.leader?;
+        let ballot = self.election.leader.filter(|ballot| *ballot > self.election.over)?;
         self.address_of(ballot.leader).map(|address| (ballot, address))
     }
 

@@ -10,7 +10,6 @@ use crate::ballot::{Ballot, Slot};
 use crate::effect::{Event, Logged, Record};
 use crate::election::Role;
 use crate::message::{Address, Message};
-use crate::proposals::Inbox;
 use crate::reads::Rounds;
 use crate::replica::Replica;
 use crate::time::Time;
@@ -65,7 +64,7 @@ pub(crate) struct Leading {
     pub(crate) followers: BTreeMap<Address, Follower>,
     pub(crate) round: u64,
     pub(crate) rounds: Rounds,
-    pub(crate) inbox: Inbox,
+    /// When it says that it is alive, and sees to what was lost, whatever heartbeats reads cause in between.
     heartbeat_at: Time,
     /// E3: whether a phase-2 quorum was heard within the election timeout.
     pub(crate) healthy: bool,
@@ -109,13 +108,11 @@ impl Replica {
             followers: self.peers().into_iter().map(|peer| (peer, fresh)).collect(),
             round: 0,
             rounds: Rounds::default(),
-            inbox: Inbox::default(),
-            heartbeat_at: now,
+            heartbeat_at: now + self.options.heartbeat_interval,
             healthy: true,
         });
         self.election.leader = Some(ballot);
         self.election.horizon = Some((ballot, horizon));
-        self.election.leader_healthy = true;
         self.clear_failures();
         self.event(Event::Leading(ballot));
         self.send_heartbeats();
@@ -123,7 +120,7 @@ impl Replica {
 
     /// L6: what was proposed and not seen chosen has an unknown outcome; what was not proposed goes elsewhere.
     pub(crate) fn abandon(&mut self, leading: Leading) {
-        self.return_inbox(leading.ballot, leading.inbox);
+        self.return_foreign(leading.ballot);
         self.return_rounds(leading.rounds);
     }
 
@@ -325,6 +322,10 @@ impl Replica {
         if self.now < self.leader_deadline() {
             return;
         }
+        let next = self.now + self.options.heartbeat_interval;
+        if let Role::Leading(leading) = &mut self.role {
+            leading.heartbeat_at = next;
+        }
         self.check_health();
         self.send_heartbeats();
         self.resend_accepts();
@@ -347,7 +348,8 @@ impl Replica {
             return;
         }
         leading.healthy = healthy;
-        self.election.leader_healthy = healthy;
+        let ballot = leading.ballot;
+        self.note_health(ballot, healthy);
         if healthy {
             self.event(Event::QuorumRegained);
         } else {
@@ -358,11 +360,9 @@ impl Replica {
 
     /// Opens a round of heartbeats, which also confirms reads (D1).
     pub(crate) fn send_heartbeats(&mut self) {
-        let (now, interval, chosen) = (self.now, self.options.heartbeat_interval, self.log.chosen);
-        let flushed = self.log.flushed;
+        let (chosen, flushed) = (self.log.chosen, self.log.flushed);
         let Role::Leading(leading) = &mut self.role else { return };
         leading.round += 1;
-        leading.heartbeat_at = now + interval;
         let everywhere = leading
             .followers
             .values()
@@ -399,9 +399,9 @@ impl Replica {
             self.answer(from, Message::Reject { ballot, promised });
             return;
         }
+        self.note_health(ballot, healthy);
         self.follow(from, ballot);
         self.election.horizon = Some((ballot, horizon));
-        self.election.leader_healthy = healthy;
         self.note_commit(ballot, chosen);
         self.note_everywhere(everywhere);
         let (chosen, flushed) = (self.log.chosen, self.log.flushed);

@@ -103,15 +103,12 @@ pub(crate) struct Proposals {
     outstanding: BTreeMap<u64, Outstanding>,
     /// Counts the `Forward`s of this process.
     forwards: u64,
+    /// The last `Forward` that was taken or refused here, for each process that sent any: each is judged once, whoever
+    /// leads by the time it is repeated.
+    judged: BTreeMap<(NodeId, u64), u64>,
     /// Every outstanding command of a lower ballot has been given up.
     settled: Ballot,
     sweep_at: Option<Time>,
-}
-
-/// What a leader keeps of those who forward to it: the last `Forward` taken from each.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Inbox {
-    last: BTreeMap<(NodeId, u64), u64>,
 }
 
 impl Replica {
@@ -259,22 +256,25 @@ impl Replica {
         {
             return;
         }
+        if ballot.leader != self.me().node || !self.began(ballot) {
+            // An earlier process of this node led then. It may have taken this, so refusing it would not be certain.
+            return;
+        }
+        let judged = self.proposals.judged.entry((from.node, boot)).or_default();
+        if number <= *judged {
+            // Repeated or overtaken: taking it could do the commands twice, refusing it could be untrue. Their origin
+            // waits and then doubts.
+            return;
+        }
+        *judged = number;
         let bytes = commands.iter().map(Command::encoded_len).sum();
         let full = self.queue_is_full(bytes);
-        let reason = match &mut self.role {
-            Role::Leading(leading) if leading.ballot == ballot => {
-                let last = leading.inbox.last.entry((from.node, boot)).or_default();
-                if number <= *last {
-                    // Repeated or overtaken: taking it could do the commands twice. Their origin waits and then doubts.
-                    return;
-                }
-                *last = number;
-                match (leading.healthy, full) {
-                    (false, _) => Some(Refusal::NoQuorum),
-                    (true, true) => Some(Refusal::Overloaded),
-                    (true, false) => None,
-                }
-            }
+        let reason = match &self.role {
+            Role::Leading(leading) if leading.ballot == ballot => match (leading.healthy, full) {
+                (false, _) => Some(Refusal::NoQuorum),
+                (true, true) => Some(Refusal::Overloaded),
+                (true, false) => None,
+            },
             _ => Some(Refusal::NotLeader),
         };
         if let Some(reason) = reason {
@@ -336,7 +336,7 @@ impl Replica {
     }
 
     /// A reign ends: what peers had forwarded and was not proposed goes back to them. This node's own stays queued.
-    pub(crate) fn return_inbox(&mut self, ballot: Ballot, _inbox: Inbox) {
+    pub(crate) fn return_foreign(&mut self, ballot: Ballot) {
         self.refuse_queued(ballot, Refusal::NotLeader, false);
     }
 
@@ -419,7 +419,7 @@ impl Replica {
             (Role::Leading(leading), _) if leading.healthy => Refusal::Overloaded,
             (Role::Leading(_), _) => Refusal::NoQuorum,
             (_, None) => Refusal::NoLeader,
-            (_, Some(_)) if !self.election.leader_healthy => Refusal::NoQuorum,
+            (_, Some(_)) if !self.leader_is_healthy() => Refusal::NoQuorum,
             (_, Some(_)) => Refusal::NoLeader,
         }
     }

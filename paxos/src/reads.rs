@@ -40,12 +40,14 @@ pub(crate) struct Reads {
     asked: BTreeMap<u64, Asked>,
     batches: u64,
     /// Confirmed for a prefix that is not applied here yet.
-    ready: BTreeMap<Slot, Vec<RequestId>>,
+    ready: BTreeMap<Slot, Vec<Waiting>>,
+    /// Taken and not answered yet, wherever they are.
+    pending: usize,
 }
 
 impl Reads {
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.asked.is_empty()
+        self.pending == 0
     }
 }
 
@@ -80,10 +82,11 @@ impl Rounds {
 impl Replica {
     /// A client of this node wants to read.
     pub(crate) fn on_read(&mut self, id: RequestId, deadline: Time) {
-        if self.reads.waiting.len() >= self.options.max_queued {
+        if self.reads.pending >= self.options.max_queued {
             self.output(Output::Answer(id, Outcome::Refused(Refusal::Overloaded)));
             return;
         }
+        self.reads.pending += 1;
         self.reads.waiting.push(Waiting { id, deadline });
         self.schedule_sweep();
     }
@@ -224,11 +227,7 @@ impl Replica {
 
     /// These reads may be served once `prefix` is applied here.
     fn ready(&mut self, prefix: Slot, reads: Vec<Waiting>) {
-        self.reads
-            .ready
-            .entry(prefix)
-            .or_default()
-            .extend(reads.into_iter().map(|read| read.id));
+        self.reads.ready.entry(prefix).or_default().extend(reads);
         self.answer_ready_reads();
     }
 
@@ -238,8 +237,9 @@ impl Replica {
             if *entry.key() > applied {
                 return;
             }
-            for id in entry.remove() {
-                self.output(Output::Answer(id, Outcome::Read(applied)));
+            for read in entry.remove() {
+                self.reads.pending -= 1;
+                self.output(Output::Answer(read.id, Outcome::Read(applied)));
             }
         }
     }
@@ -291,6 +291,7 @@ impl Replica {
 
     fn refuse_reads(&mut self, reads: Vec<Waiting>, reason: Refusal) {
         for read in reads {
+            self.reads.pending -= 1;
             self.output(Output::Answer(read.id, Outcome::Refused(reason)));
         }
     }
@@ -298,7 +299,12 @@ impl Replica {
     /// Gives up reads whose time has passed, and asks again what the leader did not answer or another leads now.
     pub(crate) fn tick_reads(&mut self, reason: Refusal) {
         let (now, patience, leader) = (self.now, self.patience(), self.election.leader);
-        let expired: Vec<Waiting> = self.reads.waiting.extract_if(.., |read| read.deadline <= now).collect();
+        let late = |read: &mut Waiting| read.deadline <= now;
+        let mut expired: Vec<Waiting> = self.reads.waiting.extract_if(.., late).collect();
+        for reads in self.reads.ready.values_mut() {
+            expired.extend(reads.extract_if(.., late));
+        }
+        self.reads.ready.retain(|_, reads| !reads.is_empty());
         self.refuse_reads(expired, reason);
         let stale: Vec<u64> = self
             .reads
@@ -317,7 +323,7 @@ impl Replica {
         let open = leading.rounds.open.iter_mut().flat_map(|(_, _, askers)| askers);
         for asker in open.chain(&mut leading.rounds.waiting) {
             if let Asker::Own(reads) = asker {
-                expired.extend(reads.extract_if(.., |read| read.deadline <= now));
+                expired.extend(reads.extract_if(.., late));
             }
         }
         self.refuse_reads(expired, reason);

@@ -99,7 +99,7 @@ impl Replica {
             highest: promised,
             log,
             role: Role::Follower,
-            election: Election::default(),
+            election: Election::new(promised),
             learner: Learner::default(),
             catch_up: CatchUp::default(),
             proposals: Proposals::default(),

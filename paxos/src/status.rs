@@ -65,7 +65,7 @@ impl Replica {
                 Role::Leading(_) => Standing::Leading,
             },
             leader: self.election.leader,
-            healthy: self.election.leader.is_some() && self.election.leader_healthy,
+            healthy: self.leader_is_healthy(),
             promised: self.promised,
             chosen: self.log.chosen,
             known: self.log.known,

@@ -8,6 +8,7 @@
 mod support;
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,7 +56,10 @@ impl Stage {
         }
         let words: Vec<&str> = line.split_whitespace().collect();
         let node = |at: usize| -> Result<u64, String> {
-            words.get(at).and_then(|word| word.parse().ok()).ok_or("a node number is missing".to_string())
+            words
+                .get(at)
+                .and_then(|word| word.parse().ok())
+                .ok_or("a node number is missing".to_string())
         };
         if let ["cluster", size, rest @ ..] = &words[..] {
             let (system, alpha) = match rest {
@@ -163,16 +167,26 @@ fn on_link(cluster: &mut Cluster, verb: &str, link: &str, kind: Option<&str>) ->
         return Ok(());
     }
     let picked: Vec<Envelope> = match verb {
-        "repeat" => cluster.sent.iter().filter(|envelope| meant(envelope)).cloned().collect(),
+        "repeat" => cluster
+            .sent
+            .iter()
+            .filter(|envelope| meant(envelope))
+            .cloned()
+            .collect(),
         "delay" => cluster.network.extract_if(.., |envelope| meant(envelope)).collect(),
         _ => {
             let late = cluster.delayed.extract_if(.., |envelope| meant(envelope));
             let late: Vec<Envelope> = late.collect();
-            late.into_iter().chain(cluster.network.extract_if(.., |envelope| meant(envelope))).collect()
+            late.into_iter()
+                .chain(cluster.network.extract_if(.., |envelope| meant(envelope)))
+                .collect()
         }
     };
     if picked.is_empty() {
-        return Err(format!("no such message; under way are {:?}", words::envelopes(&cluster.network)));
+        return Err(format!(
+            "no such message; under way are {:?}",
+            words::envelopes(&cluster.network)
+        ));
     }
     match verb {
         "drop" => {}
@@ -208,13 +222,26 @@ fn show(cluster: &mut Cluster) {
     let mut lines = Vec::new();
     for (name, node) in &cluster.nodes {
         let Some(replica) = &node.replica else {
-            lines.push(format!("{name} is down; its disk: promised {}, chosen {}", node.disk.promised(), node.disk.chosen()));
+            lines.push(format!(
+                "{name} is down; its disk: promised {}, chosen {}",
+                node.disk.promised(),
+                node.disk.chosen()
+            ));
             continue;
         };
         let status = replica.status();
-        let log: Vec<String> =
-            node.disk.log.iter().map(|(slot, logged)| format!("s{slot} {}", words::logged(logged))).collect();
-        let log = if log.len() > 8 { vec![format!("{} slots", log.len())] } else { log };
+        let log: Vec<String> = node
+            .disk
+            .log
+            .iter()
+            .map(|(slot, logged)| format!("s{slot} {}", words::logged(logged)))
+            .collect();
+        let log = if log.len() > 8 {
+            vec![format!("{} slots", log.len())]
+        } else {
+            log
+        };
+        let log = if log.is_empty() { vec!["empty".to_string()] } else { log };
         lines.push(format!(
             "{name} {:12} promised {}, chosen {}, applied {} | {}",
             words::standing(&status),
@@ -235,7 +262,8 @@ fn replay(path: &Path) -> String {
     for (number, line) in script.lines().enumerate() {
         if let Some(command) = line.strip_prefix("> ") {
             seen += &format!("{line}\n");
-            let output = stage.play(command);
+            let output = catch_unwind(AssertUnwindSafe(|| stage.play(command)));
+            let output = output.unwrap_or_else(|_| Err("a node or its judge gave up, see above".to_string()));
             let output = output.unwrap_or_else(|fault| vec![format!("! line {}: {fault}", number + 1)]);
             for line in output {
                 seen += &format!("{line}\n");
@@ -252,7 +280,10 @@ fn difference(expected: &str, seen: &str) -> String {
     let expected: Vec<&str> = expected.lines().collect();
     let seen: Vec<&str> = seen.lines().collect();
     let same = expected.iter().zip(&seen).take_while(|(a, b)| a == b).count();
-    let mut lines: Vec<String> = seen[same.saturating_sub(6)..same].iter().map(|line| format!("    {line}")).collect();
+    let mut lines: Vec<String> = seen[same.saturating_sub(6)..same]
+        .iter()
+        .map(|line| format!("    {line}"))
+        .collect();
     lines.extend(expected[same..].iter().take(8).map(|line| format!("  - {line}")));
     lines.extend(seen[same..].iter().take(8).map(|line| format!("  + {line}")));
     lines.join("\n")
@@ -261,8 +292,10 @@ fn difference(expected: &str, seen: &str) -> String {
 #[test]
 fn replicas_do_what_the_scripts_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder).expect("the scripts are there").map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the scripts are there")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     paths.sort();
     let only = std::env::var("SCRIPT").unwrap_or_default();
     paths.retain(|path| path.extension().is_some_and(|ext| ext == "txt") && path.to_string_lossy().contains(&only));

@@ -43,12 +43,20 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn wanderer(seat: Seat) -> Client {
-        Client { seat, open: None, programme: None }
+        Client {
+            seat,
+            open: None,
+            programme: None,
+        }
     }
 
     /// Writes once and reads once through one node, however often it has to try.
     pub(crate) fn prober(seat: Seat) -> Client {
-        Client { seat, open: None, programme: Some(vec![Kind::Read, Kind::Write]) }
+        Client {
+            seat,
+            open: None,
+            programme: Some(vec![Kind::Read, Kind::Write]),
+        }
     }
 
     /// Whether its programme is done.

@@ -75,12 +75,22 @@ mod tests {
     #[test]
     fn when_is_the_first_moment_that_reads_so() {
         for drift in [-10_000, -37, 0, 1, 999, 10_000] {
-            let clock = Clock { started: Moment(12_345), origin: Time(777), drift };
+            let clock = Clock {
+                started: Moment(12_345),
+                origin: Time(777),
+                drift,
+            };
             for time in [777, 778, 1_000_000, 123_456_789, 98_765_432_101] {
                 let moment = clock.when(Time(time));
-                assert!(clock.read(moment) >= Time(time), "drift {drift}, time {time}: woken too early");
+                assert!(
+                    clock.read(moment) >= Time(time),
+                    "drift {drift}, time {time}: woken too early"
+                );
                 if moment.0 > 12_345 + 2 {
-                    assert!(clock.read(Moment(moment.0 - 2)) < Time(time), "drift {drift}, time {time}: woken late");
+                    assert!(
+                        clock.read(Moment(moment.0 - 2)) < Time(time),
+                        "drift {drift}, time {time}: woken late"
+                    );
                 }
             }
         }

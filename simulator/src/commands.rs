@@ -45,7 +45,10 @@ pub(crate) struct Commands {
 impl Commands {
     /// A process starts; its number.
     pub(crate) fn boot(&mut self, seat: Seat) -> u64 {
-        self.boots.push(Boot { seat, commands: Vec::new() });
+        self.boots.push(Boot {
+            seat,
+            commands: Vec::new(),
+        });
         self.boots.len() as u64
     }
 

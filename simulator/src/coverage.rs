@@ -81,6 +81,8 @@ counted! {
         Recovered = "a value was recovered",
         /// The same, where votes for different values existed.
         ConflictRecovered = "a conflicting value was recovered",
+        /// A value that an old leader proposed lost its slot to another.
+        Superseded = "a proposal lost its slot to another value",
         /// A hole was filled with a no-op.
         HoleFilled = "a hole was filled with a no-op",
         /// A vote was refused for a higher promise.
@@ -177,7 +179,10 @@ pub struct Tally {
 
 impl Default for Tally {
     fn default() -> Tally {
-        Tally { faults: Counts::new(Fault::ALL.len()), sometimes: Counts::new(Sometimes::ALL.len()) }
+        Tally {
+            faults: Counts::new(Fault::ALL.len()),
+            sometimes: Counts::new(Sometimes::ALL.len()),
+        }
     }
 }
 

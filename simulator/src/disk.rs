@@ -61,9 +61,19 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn new(speed: DiskSpeed) -> Disk {
-        let store =
-            Store { promised: Ballot::ZERO, chosen: Slot::ZERO, trimmed: Slot::ZERO, log: Slots::new() };
-        Disk { store, queue: VecDeque::new(), syncing: 0, speed, slowness: 0 }
+        let store = Store {
+            promised: Ballot::ZERO,
+            chosen: Slot::ZERO,
+            trimmed: Slot::ZERO,
+            log: Slots::new(),
+        };
+        Disk {
+            store,
+            queue: VecDeque::new(),
+            syncing: 0,
+            speed,
+            slowness: 0,
+        }
     }
 
     /// What is durable.
@@ -139,7 +149,11 @@ impl Disk {
             chosen: store.chosen,
             applied,
             trimmed: store.trimmed,
-            log: store.log.range(applied.next(), store.log.last()).map(|(slot, logged)| (slot, logged.clone())).collect(),
+            log: store
+                .log
+                .range(applied.next(), store.log.last())
+                .map(|(slot, logged)| (slot, logged.clone()))
+                .collect(),
         }
     }
 
@@ -168,7 +182,9 @@ impl Disk {
             }),
             Job::Trim(_) => None,
         });
-        written.or_else(|| self.store.log.at(wanted).map(Logged::value)).cloned()
+        written
+            .or_else(|| self.store.log.at(wanted).map(Logged::value))
+            .cloned()
     }
 }
 
@@ -180,13 +196,27 @@ mod tests {
     use quorum::NodeId;
 
     fn vote(id: u64) -> Job {
-        let ballot = Ballot { round: 1, leader: NodeId(1) };
-        let records = vec![Record::Voted { slot: Slot(id), ballot, value: Value::Noop }];
-        Job::Write(Write { id: WriteId(id), records, then: Vec::new() })
+        let ballot = Ballot {
+            round: 1,
+            leader: NodeId(1),
+        };
+        let records = vec![Record::Voted {
+            slot: Slot(id),
+            ballot,
+            value: Value::Noop,
+        }];
+        Job::Write(Write {
+            id: WriteId(id),
+            records,
+            then: Vec::new(),
+        })
     }
 
     fn disk() -> Disk {
-        Disk::new(DiskSpeed { least: Duration::from_micros(10), mean: Duration::from_micros(10) })
+        Disk::new(DiskSpeed {
+            least: Duration::from_micros(10),
+            mean: Duration::from_micros(10),
+        })
     }
 
     #[test]
@@ -201,7 +231,11 @@ mod tests {
             disk.settle(&job);
         }
         assert!(disk.store().log.at(Slot(1)).is_some() && disk.store().log.at(Slot(2)).is_none());
-        assert_eq!(disk.load(Slot(1), Slot(5), 100).len(), 2, "what is queued can be read back");
+        assert_eq!(
+            disk.load(Slot(1), Slot(5), 100).len(),
+            2,
+            "what is queued can be read back"
+        );
         assert_eq!(disk.recover(Slot::ZERO).log.len(), 1, "what is queued is not durable");
     }
 

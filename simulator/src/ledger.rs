@@ -21,7 +21,10 @@ impl Quorums {
                 .map(|bits| configuration.is_quorum(phase, NodeSet::from_bits(bits)))
                 .collect()
         };
-        Quorums { one: table(Phase::One), two: table(Phase::Two) }
+        Quorums {
+            one: table(Phase::One),
+            two: table(Phase::Two),
+        }
     }
 
     pub(crate) fn is_phase1(&self, nodes: NodeSet) -> bool {
@@ -51,11 +54,15 @@ pub(crate) struct SlotFacts {
 impl SlotFacts {
     /// What is chosen here, and under which ballot it was first.
     pub(crate) fn chosen(&self) -> Option<(Ballot, &Value)> {
-        self.chosen.map(|at| (self.proposals[at].ballot, &self.proposals[at].value))
+        self.chosen
+            .map(|at| (self.proposals[at].ballot, &self.proposals[at].value))
     }
 
     pub(crate) fn find(&self, ballot: Ballot, value: &Value) -> Option<&Proposal> {
-        self.proposals.iter().rev().find(|known| known.ballot == ballot && same(&known.value, value))
+        self.proposals
+            .iter()
+            .rev()
+            .find(|known| known.ballot == ballot && same(&known.value, value))
     }
 }
 
@@ -120,19 +127,31 @@ impl Ledger {
 
     /// Notes a proposal; true if it was not known.
     pub(crate) fn propose(&mut self, slot: Slot, ballot: Ballot, value: &Value) -> bool {
-        let Some(place) = self.slots.place(slot) else { return false };
+        let Some(place) = self.slots.place(slot) else {
+            return false;
+        };
         let facts = place.get_or_insert_default();
         if facts.find(ballot, value).is_some() {
             return false;
         }
-        facts.proposals.push(Proposal { ballot, value: value.clone(), voters: NodeSet::EMPTY });
+        facts.proposals.push(Proposal {
+            ballot,
+            value: value.clone(),
+            voters: NodeSet::EMPTY,
+        });
         true
     }
 
     /// Notes that a vote is durable. The proposal is known: the process that votes had to ask for the write.
     pub(crate) fn vote(&mut self, seat: Seat, slot: Slot, ballot: Ballot, value: &Value) -> Vote {
-        let Some(facts) = self.slots.place(slot).and_then(Option::as_mut) else { return Vote::Counted };
-        let Some(at) = facts.proposals.iter().position(|known| known.ballot == ballot && same(&known.value, value)) else {
+        let Some(facts) = self.slots.place(slot).and_then(Option::as_mut) else {
+            return Vote::Counted;
+        };
+        let Some(at) = facts
+            .proposals
+            .iter()
+            .position(|known| known.ballot == ballot && same(&known.value, value))
+        else {
             return Vote::Counted;
         };
         let proposal = &mut facts.proposals[at];
@@ -165,7 +184,10 @@ impl Ledger {
     /// Whether a node has ever durably voted in that ballot, for whatever value.
     pub(crate) fn has_voted_in(&self, seat: Seat, slot: Slot, ballot: Ballot) -> bool {
         self.slots.at(slot).is_some_and(|facts| {
-            facts.proposals.iter().any(|known| known.ballot == ballot && known.voters.contains(seat.0))
+            facts
+                .proposals
+                .iter()
+                .any(|known| known.ballot == ballot && known.voters.contains(seat.0))
         })
     }
 }

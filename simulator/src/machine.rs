@@ -41,7 +41,11 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Machine {
-        Machine { applied: Slot::ZERO, chain: 0, registers: [OpId::default(); KEYS] }
+        Machine {
+            applied: Slot::ZERO,
+            chain: 0,
+            registers: [OpId::default(); KEYS],
+        }
     }
 
     /// The last slot whose effects are in the state.

@@ -46,13 +46,19 @@ impl Mutant {
     /// The mutant of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Mutant> {
-        MUTANTS.iter().find(|(known, ..)| *known == name).map(|(_, mutant, _)| *mutant)
+        MUTANTS
+            .iter()
+            .find(|(known, ..)| *known == name)
+            .map(|(_, mutant, _)| *mutant)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        MUTANTS.iter().find(|(_, mutant, _)| *mutant == self).map_or("?", |(name, ..)| name)
+        MUTANTS
+            .iter()
+            .find(|(_, mutant, _)| *mutant == self)
+            .map_or("?", |(name, ..)| name)
     }
 }
 

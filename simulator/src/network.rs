@@ -38,7 +38,13 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn new(delays: Vec<Vec<Duration>>, weather: Weather, random: Random) -> Network {
         let nodes = delays.len();
-        Network { nodes, delays: delays.concat(), cuts: vec![0; nodes * nodes], weather, random }
+        Network {
+            nodes,
+            delays: delays.concat(),
+            cuts: vec![0; nodes * nodes],
+            weather,
+            random,
+        }
     }
 
     fn link(&self, from: Seat, to: Seat) -> usize {
@@ -119,14 +125,25 @@ mod tests {
     #[test]
     fn loses_and_repeats_as_often_as_told() {
         let mut tally = Tally::default();
-        let mut network = network(Weather { loss: 250, repeat: 100, ..Weather::default() });
+        let mut network = network(Weather {
+            loss: 250,
+            repeat: 100,
+            ..Weather::default()
+        });
         let mut arrived = 0;
         for _ in 0..20_000 {
-            arrived += network.carry(Moment::START, Seat(0), Seat(1), &mut tally).iter().flatten().count();
+            arrived += network
+                .carry(Moment::START, Seat(0), Seat(1), &mut tally)
+                .iter()
+                .flatten()
+                .count();
         }
         let (lost, repeated) = (tally.faults.of(Fault::Lost), tally.faults.of(Fault::Repeated));
         assert_eq!(arrived as u64, 20_000 - lost + repeated);
-        assert!((4_700..5_300).contains(&lost) && (1_300..1_700).contains(&repeated), "{lost} lost, {repeated} twice");
+        assert!(
+            (4_700..5_300).contains(&lost) && (1_300..1_700).contains(&repeated),
+            "{lost} lost, {repeated} twice"
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::checker::applied::Applied;
 use crate::checker::promises::Promises;
 use crate::checker::real_time::RealTime;
 use crate::checker::{
-    Property, Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, one_effect,
-    one_value, validity,
+    Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, one_effect, one_value,
+    validity,
 };
 use crate::commands::{CommandFacts, Commands, Fate};
 use crate::coverage::{Sometimes, Tally};
@@ -17,11 +17,11 @@ use crate::disk::Store;
 use crate::ledger::{Ledger, Vote, same};
 use crate::machine::{Machine, OpId};
 use crate::seat::Seat;
-use crate::swarm::Plan;
+use crate::swarm::{Judged, Plan};
 
 /// All facts and all checkers.
 pub(crate) struct Oracle {
-    only: Option<Property>,
+    judged: Judged,
     ledger: Ledger,
     commands: Commands,
     promises: Promises,
@@ -38,7 +38,7 @@ impl Oracle {
     pub(crate) fn new(plan: &Plan) -> Oracle {
         let nodes = plan.nodes();
         Oracle {
-            only: plan.only,
+            judged: plan.judged(),
             ledger: Ledger::new(&plan.configuration),
             commands: Commands::default(),
             promises: Promises::new(nodes),
@@ -50,11 +50,11 @@ impl Oracle {
         }
     }
 
-    /// Lets a violation through unless another property alone is judged.
+    /// Lets a violation through if its property is judged in this run.
     pub(crate) fn judge(&self, verdict: Verdict) -> Verdict {
-        match (verdict, self.only) {
-            (Err(violation), Some(only)) if violation.property != only => Ok(()),
-            (verdict, _) => verdict,
+        match verdict {
+            Err(violation) if !self.judged.contains(violation.property) => Ok(()),
+            verdict => verdict,
         }
     }
 
@@ -93,7 +93,14 @@ impl Oracle {
     }
 
     /// A record is on the disk; `store` holds it already, and `chosen` is what the disk knew as chosen before.
-    pub(crate) fn on_durable(&mut self, seat: Seat, record: &Record, store: &Store, chosen: Slot) -> Verdict {
+    pub(crate) fn on_durable(
+        &mut self,
+        seat: Seat,
+        record: &Record,
+        store: &Store,
+        chosen: Slot,
+        tally: &mut Tally,
+    ) -> Verdict {
         self.promises.on_durable(seat, record);
         match record {
             Record::Voted { slot, ballot, value } => {
@@ -101,7 +108,7 @@ impl Oracle {
                 let contradicted = matches!(vote, Vote::Contradicted);
                 self.judge(agreement::check(&self.ledger, *slot, *ballot, value, contradicted))?;
                 if matches!(vote, Vote::Chosen) {
-                    self.on_chosen(*slot, value)?;
+                    self.on_chosen(*slot, value, tally)?;
                 }
             }
             Record::Chosen(slot) => {
@@ -112,7 +119,14 @@ impl Oracle {
         Ok(())
     }
 
-    fn on_chosen(&mut self, slot: Slot, value: &Value) -> Verdict {
+    fn on_chosen(&mut self, slot: Slot, value: &Value, tally: &mut Tally) -> Verdict {
+        let others = self
+            .ledger
+            .slot(slot)
+            .is_some_and(|facts| facts.proposals.iter().any(|known| !same(&known.value, value)));
+        if others {
+            tally.sometimes.hit(Sometimes::Superseded);
+        }
         self.judge(chosen_stays::check(&self.ledger, slot))?;
         let verdict = one_effect::on_chosen(&mut self.commands, slot, value);
         self.judge(verdict)?;
@@ -151,10 +165,14 @@ impl Oracle {
 
     /// Notes what kind of proposal this is; true if no earlier one in the slot has the value.
     fn count_proposal(&self, slot: Slot, ballot: Ballot, value: &Value, tally: &mut Tally) -> bool {
-        let Some(facts) = self.ledger.slot(slot) else { return true };
+        let Some(facts) = self.ledger.slot(slot) else {
+            return true;
+        };
         let lower = facts.proposals.iter().filter(|known| known.ballot < ballot);
         let recovered = lower.clone().any(|known| same(&known.value, value));
-        let conflict = lower.clone().any(|known| !same(&known.value, value) && !known.voters.is_empty());
+        let conflict = lower
+            .clone()
+            .any(|known| !same(&known.value, value) && !known.voters.is_empty());
         if recovered {
             tally.sometimes.hit(Sometimes::Recovered);
         }
@@ -186,7 +204,10 @@ impl Oracle {
         self.judge(verdict)?;
         let verdict = evidence::check(&mut self.ledger, seat, message, store, durable, asked);
         self.judge(verdict)?;
-        if let Message::Accept { ballot, slot, value, .. } = message {
+        if let Message::Accept {
+            ballot, slot, value, ..
+        } = message
+        {
             self.on_proposal(*slot, *ballot, value, tally)?;
         }
         self.judge(claims::on_send(&self.ledger, seat, message))?;
@@ -230,10 +251,14 @@ impl Oracle {
 
     /// A client is told that its write is done; `held` says whose disks hold it.
     pub(crate) fn on_done(&mut self, id: CommandId, begun: Slot, held: NodeSet) -> Verdict {
-        let Some(facts) = self.commands.of_mut(id) else { return Ok(()) };
+        let Some(facts) = self.commands.of_mut(id) else {
+            return Ok(());
+        };
         facts.fate = Fate::Done;
         let (op, slot) = (facts.op, facts.chosen);
-        let verdict = self.acknowledged.on_done(&self.ledger, slot, held, &format_args!("write {}", op.0));
+        let verdict = self
+            .acknowledged
+            .on_done(&self.ledger, slot, held, &format_args!("write {}", op.0));
         self.judge(verdict)?;
         let verdict = self.real_time.on_done(op, slot.unwrap_or_default(), begun);
         self.judge(verdict)
@@ -258,7 +283,9 @@ impl Oracle {
 
     /// A read is served.
     pub(crate) fn on_read(&mut self, op: OpId, key: u8, machine: &Machine, begun: Slot) -> Verdict {
-        let verdict = self.real_time.on_read(op, key, machine.read(key), machine.applied(), begun);
+        let verdict = self
+            .real_time
+            .on_read(op, key, machine.read(key), machine.applied(), begun);
         self.judge(verdict)
     }
 

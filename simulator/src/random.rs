@@ -30,7 +30,9 @@ impl Random {
             z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
             z ^ (z >> 31)
         };
-        Random { state: [word(), word(), word(), word()] }
+        Random {
+            state: [word(), word(), word(), word()],
+        }
     }
 
     pub(crate) fn word(&mut self) -> u64 {
@@ -114,9 +116,14 @@ mod tests {
     #[test]
     fn exponential_has_its_mean() {
         let mut random = Random::new(1, Concern::Network);
-        let total: u64 = (0..100_000).map(|_| nanos(random.exponential(Duration::from_micros(100)))).sum();
+        let total: u64 = (0..100_000)
+            .map(|_| nanos(random.exponential(Duration::from_micros(100))))
+            .sum();
         let mean = total / 100_000;
-        assert!((95_000..107_000).contains(&mean), "mean of {mean} ns instead of 100 000");
+        assert!(
+            (95_000..107_000).contains(&mean),
+            "mean of {mean} ns instead of 100 000"
+        );
     }
 
     #[test]

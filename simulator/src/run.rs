@@ -40,13 +40,17 @@ impl fmt::Display for Failure {
 /// The property, with the story of the run's last events.
 pub fn run(plan: &Plan) -> Result<Summary, Box<Failure>> {
     let (result, events, _) = run_once(plan, u64::MAX);
-    let Err(violation) = result else { return result.map_err(|violation| failure(plan, violation, events, Vec::new())) };
+    let Err(violation) = result else {
+        return result.map_err(|violation| failure(plan, violation, events, Vec::new()));
+    };
     // The same run again, bit for bit, this time with its end put into words.
     let (again, events_again, story) = run_once(plan, events.saturating_sub(STORY));
     let same = events == events_again && again.is_err_and(|other| other.detail == violation.detail);
     let mut story = story;
     if !same {
-        story.push(format!("(run again, the seed did not repeat itself: {events_again} events)"));
+        story.push(format!(
+            "(run again, the seed did not repeat itself: {events_again} events)"
+        ));
     }
     Err(failure(plan, violation, events, story))
 }
@@ -58,7 +62,12 @@ pub fn tell(plan: &Plan, from: u64) -> (Result<Summary, Violation>, Vec<String>)
 }
 
 fn failure(plan: &Plan, violation: Violation, events: u64, story: Vec<String>) -> Box<Failure> {
-    Box::new(Failure { seed: plan.seed, violation, events, story })
+    Box::new(Failure {
+        seed: plan.seed,
+        violation,
+        events,
+        story,
+    })
 }
 
 fn run_once(plan: &Plan, lines_from: u64) -> (Result<Summary, Violation>, u64, Vec<String>) {
@@ -68,7 +77,10 @@ fn run_once(plan: &Plan, lines_from: u64) -> (Result<Summary, Violation>, u64, V
     let result = catch_unwind(AssertUnwindSafe(|| cluster.run()));
     let result = result.unwrap_or_else(|_| {
         let detail = PANIC.with(|panic| panic.borrow_mut().take()).unwrap_or_default();
-        Err(Violation { property: Property::NoPanic, detail })
+        Err(Violation {
+            property: Property::NoPanic,
+            detail,
+        })
     });
     (result, cluster.trace.events(), cluster.trace.into_lines())
 }

@@ -22,7 +22,12 @@ pub(crate) struct Schedule<E> {
 
 impl<E> Schedule<E> {
     pub(crate) fn new() -> Schedule<E> {
-        Schedule { heap: BinaryHeap::new(), places: Vec::new(), free: Vec::new(), sequence: 0 }
+        Schedule {
+            heap: BinaryHeap::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            sequence: 0,
+        }
     }
 
     pub(crate) fn push(&mut self, at: Moment, event: E) {
@@ -32,13 +37,19 @@ impl<E> Schedule<E> {
         });
         self.places[place as usize] = Some(event);
         self.sequence += 1;
-        self.heap.push(Reverse(Key { at, sequence: self.sequence, place }));
+        self.heap.push(Reverse(Key {
+            at,
+            sequence: self.sequence,
+            place,
+        }));
     }
 
     pub(crate) fn pop(&mut self) -> Option<(Moment, E)> {
         let Reverse(key) = self.heap.pop()?;
         self.free.push(key.place);
-        let event = self.places[key.place as usize].take().expect("every key in the heap has an event in its place");
+        let event = self.places[key.place as usize]
+            .take()
+            .expect("every key in the heap has an event in its place");
         Some((key.at, event))
     }
 }

@@ -27,7 +27,10 @@ impl Seat {
     }
 
     pub(crate) fn address(self) -> Address {
-        Address { node: self.node(), incarnation: Incarnation(1) }
+        Address {
+            node: self.node(),
+            incarnation: Incarnation(1),
+        }
     }
 
     pub(crate) fn set(self) -> NodeSet {

@@ -16,7 +16,10 @@ pub(crate) struct Slots<T> {
 
 impl<T> Slots<T> {
     pub(crate) fn new() -> Slots<T> {
-        Slots { floor: Slot::ZERO, entries: VecDeque::new() }
+        Slots {
+            floor: Slot::ZERO,
+            entries: VecDeque::new(),
+        }
     }
 
     /// The highest slot that may hold something.
@@ -78,10 +81,16 @@ mod tests {
         let mut slots = Slots::new();
         slots.put(Slot(2), 'b');
         slots.put(Slot(5), 'e');
-        assert_eq!(slots.range(Slot::ZERO, Slot(9)).collect::<Vec<_>>(), [(Slot(2), &'b'), (Slot(5), &'e')]);
+        assert_eq!(
+            slots.range(Slot::ZERO, Slot(9)).collect::<Vec<_>>(),
+            [(Slot(2), &'b'), (Slot(5), &'e')]
+        );
         slots.forget(Slot(3));
         slots.put(Slot(1), 'x');
-        assert_eq!((slots.at(Slot(2)), slots.at(Slot(1)), slots.at(Slot(5))), (None, None, Some(&'e')));
+        assert_eq!(
+            (slots.at(Slot(2)), slots.at(Slot(1)), slots.at(Slot(5))),
+            (None, None, Some(&'e'))
+        );
         assert_eq!(slots.last(), Slot(5));
         slots.forget(Slot(8));
         slots.put(Slot(9), 'i');

@@ -16,7 +16,7 @@ use crate::random::{Concern, Random};
 use crate::seat::Seat;
 
 /// The cluster that every simulated node belongs to.
-pub(crate) const CLUSTER: ClusterId = ClusterId(0x5359_4E4F_44);
+pub(crate) const CLUSTER: ClusterId = ClusterId(0x0053_594E_4F44);
 
 /// The run that one seed stands for.
 #[derive(Clone, Debug)]
@@ -25,8 +25,7 @@ pub struct Plan {
     pub seed: u64,
     /// How the nodes are wrong, if they are.
     pub mutant: Option<Mutant>,
-    /// The one property that is judged; `None`: all of them. To learn what a checker sees when others would speak first.
-    pub only: Option<Property>,
+    judged: Judged,
     pub(crate) configuration: Configuration,
     /// One-way delays by sender and receiver.
     pub(crate) delays: Vec<Vec<Duration>>,
@@ -39,6 +38,18 @@ pub struct Plan {
     pub(crate) events: u64,
     /// Largest error of a node's clock, in parts per million.
     pub(crate) drift: u64,
+}
+
+/// Which properties are judged.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Judged(u32);
+
+impl Judged {
+    const ALL: Judged = Judged(u32::MAX);
+
+    pub(crate) fn contains(self, property: Property) -> bool {
+        self.0 >> property as u32 & 1 == 1
+    }
 }
 
 /// What goes wrong besides the weather, and how often: the mean time between two faults of a kind, `None` for never.
@@ -121,23 +132,29 @@ impl Plan {
         let jitter = far * random.below(3) as u32 + Duration::from_micros(10);
         let longest = (delays.iter().flatten().max().copied().unwrap_or(far) + jitter) * 2;
         let heartbeat_interval = longest.max(Duration::from_millis(*random.pick(&[2, 5, 20, 50])));
-        let election_timeout = heartbeat_interval * random.between(3, 10) as u32;
+        let disk = DiskSpeed {
+            least: Duration::from_micros(random.magnitude(20, 2_000)),
+            mean: Duration::from_micros(random.magnitude(20, 1_000)) + far * *random.pick(&[0, 0, 1, 4]),
+        };
+        // Phase 1 takes a round trip and two syncs.
+        let election_timeout = heartbeat_interval * random.between(3, 10) as u32 + disk.mean * 2;
         let heavy = random.chance(30);
         Plan {
             seed,
             mutant: None,
-            only: None,
+            judged: Judged::ALL,
             configuration,
             delays,
             weather: weather(random, jitter, election_timeout),
-            disk: DiskSpeed {
-                least: Duration::from_micros(random.magnitude(20, 2_000)),
-                mean: Duration::from_micros(random.magnitude(20, 1_000)) + far * *random.pick(&[0, 0, 1, 4]),
-            },
+            disk,
             faults: faults(random, regions, election_timeout),
             load: load(random, far, election_timeout, heavy),
             tuning: tuning(random, heartbeat_interval, election_timeout, heavy),
-            events: if heavy { random.between(2_000, 8_000) } else { random.magnitude(4_000, 40_000) },
+            events: if heavy {
+                random.between(2_000, 8_000)
+            } else {
+                random.magnitude(4_000, 40_000)
+            },
             drift: *random.pick(&[0, 100, 1_000, 10_000]),
         }
     }
@@ -147,6 +164,24 @@ impl Plan {
     pub fn with(mut self, mutant: Option<Mutant>) -> Plan {
         self.mutant = mutant;
         self
+    }
+
+    /// The same run with this property alone judged, to learn what it sees when others would speak first.
+    #[must_use]
+    pub fn judging_only(mut self, property: Property) -> Plan {
+        self.judged = Judged(1 << property as u32);
+        self
+    }
+
+    /// The same run with this property not judged.
+    #[must_use]
+    pub fn ignoring(mut self, property: Property) -> Plan {
+        self.judged = Judged(self.judged.0 & !(1 << property as u32));
+        self
+    }
+
+    pub(crate) fn judged(&self) -> Judged {
+        self.judged
     }
 
     pub(crate) fn nodes(&self) -> usize {
@@ -188,13 +223,22 @@ fn members(nodes: usize, regions: usize) -> Vec<Member> {
 /// A configuration with a quorum system drawn at random; a system that does not fit the members gives way to another.
 fn configuration(random: &mut Random, members: &[Member], alpha: u32) -> Configuration {
     for _ in 0..8 {
-        let proposal =
-            Proposal { epoch: Epoch(1), alpha, system: system(random, members.len() as u32), members: members.to_vec() };
+        let proposal = Proposal {
+            epoch: Epoch(1),
+            alpha,
+            system: system(random, members.len() as u32),
+            members: members.to_vec(),
+        };
         if let Ok(configuration) = Configuration::new(proposal) {
             return configuration;
         }
     }
-    let proposal = Proposal { epoch: Epoch(1), alpha, system: SystemSpec::Majority, members: members.to_vec() };
+    let proposal = Proposal {
+        epoch: Epoch(1),
+        alpha,
+        system: SystemSpec::Majority,
+        members: members.to_vec(),
+    };
     Configuration::new(proposal).expect("a majority is valid for any members")
 }
 
@@ -203,11 +247,21 @@ fn system(random: &mut Random, nodes: u32) -> SystemSpec {
         0 | 1 => SystemSpec::Majority,
         2 | 3 => {
             let phase2 = random.between(1, u64::from(nodes)) as u32;
-            SystemSpec::Counts { phase1: nodes + 1 - phase2, phase2 }
+            SystemSpec::Counts {
+                phase1: nodes + 1 - phase2,
+                phase2,
+            }
         }
         4 => {
             let rows = random.between(2, 3) as u32;
-            let layout = if random.chance(500) { Layout::Regions } else { Layout::Size { rows, columns: nodes / rows } };
+            let layout = if random.chance(500) {
+                Layout::Regions
+            } else {
+                Layout::Size {
+                    rows,
+                    columns: nodes / rows,
+                }
+            };
             let (phase1, phase2) = *random.pick(&[
                 (Line::Column, Line::Row),
                 (Line::EachRow, Line::Row),
@@ -221,7 +275,10 @@ fn system(random: &mut Random, nodes: u32) -> SystemSpec {
             let members = random.between(1, 2) as u32;
             SystemSpec::Zones {
                 phase1: ZoneCount { zones, members },
-                phase2: ZoneCount { zones: random.between(1, 4) as u32, members: random.between(1, 2) as u32 },
+                phase2: ZoneCount {
+                    zones: random.between(1, 4) as u32,
+                    members: random.between(1, 2) as u32,
+                },
             }
         }
     }
@@ -240,7 +297,13 @@ fn delays(random: &mut Random, members: &[Member], far: Duration) -> Vec<Vec<Dur
 }
 
 fn weather(random: &mut Random, jitter: Duration, election_timeout: Duration) -> Weather {
-    let mut often = |most| if random.chance(500) { random.magnitude(1, most) as u32 } else { 0 };
+    let mut often = |most| {
+        if random.chance(500) {
+            random.magnitude(1, most) as u32
+        } else {
+            0
+        }
+    };
     let (loss, repeat, straggle) = (often(300), often(500), often(100));
     Weather {
         loss,
@@ -253,9 +316,16 @@ fn weather(random: &mut Random, jitter: Duration, election_timeout: Duration) ->
 
 fn faults(random: &mut Random, regions: usize, election_timeout: Duration) -> Faults {
     if random.chance(50) {
-        return Faults { lasting: election_timeout, ..Faults::default() };
+        return Faults {
+            lasting: election_timeout,
+            ..Faults::default()
+        };
     }
-    let mut every = |per_mille| random.chance(per_mille).then(|| election_timeout * random.magnitude(2, 64) as u32);
+    let mut every = |per_mille| {
+        random
+            .chance(per_mille)
+            .then(|| election_timeout * random.magnitude(2, 64) as u32)
+    };
     Faults {
         crash: every(650),
         crash_in_step: every(500),
@@ -277,7 +347,11 @@ fn load(random: &mut Random, far: Duration, election_timeout: Duration, heavy: b
         think: far * random.magnitude(1, 32) as u32,
         reads: *random.pick(&[0, 100, 300, 500, 800]),
         wander: *random.pick(&[0, 50, 300, 1000]),
-        largest: if heavy { 128 << 10 } else { random.magnitude(9, 400) as usize },
+        largest: if heavy {
+            128 << 10
+        } else {
+            random.magnitude(9, 400) as usize
+        },
         timeout: election_timeout * random.magnitude(2, 32) as u32 + Duration::from_millis(100),
     }
 }
@@ -287,8 +361,16 @@ fn tuning(random: &mut Random, heartbeat_interval: Duration, election_timeout: D
         heartbeat_interval,
         election_timeout,
         reluctant: random.chance(300),
-        max_batch_bytes: if heavy { 256 << 10 } else { *random.pick(&[600, 4 << 10, 64 << 10]) },
-        max_inflight_bytes: if heavy { 16 << 20 } else { *random.pick(&[2 << 10, 64 << 10, 4 << 20]) },
+        max_batch_bytes: if heavy {
+            256 << 10
+        } else {
+            *random.pick(&[600, 4 << 10, 64 << 10])
+        },
+        max_inflight_bytes: if heavy {
+            16 << 20
+        } else {
+            *random.pick(&[2 << 10, 64 << 10, 4 << 20])
+        },
         batch_interval: Duration::from_micros(random.magnitude(1, 2_000)),
         eager_slots: random.magnitude(1, 32) as usize,
         max_queued: random.magnitude(2, 1024) as usize,
@@ -309,7 +391,10 @@ mod tests {
     fn seeds_reach_every_kind_of_quorum_system() {
         let systems: BTreeSet<String> = (0..500).map(|seed| Plan::new(seed).system()).collect();
         for kind in ["majority", "counts", "grid", "zones"] {
-            assert!(systems.iter().any(|system| system.starts_with(kind)), "no {kind} in {systems:?}");
+            assert!(
+                systems.iter().any(|system| system.starts_with(kind)),
+                "no {kind} in {systems:?}"
+            );
         }
         assert!(systems.len() > 25, "only {systems:?}");
     }

@@ -19,7 +19,12 @@ pub(crate) struct Trace {
 impl Trace {
     /// A trace that keeps lines from event number `lines_from` on.
     pub(crate) fn new(lines_from: u64) -> Trace {
-        Trace { hash: 0xCBF2_9CE4_8422_2325, events: 0, lines_from, lines: VecDeque::new() }
+        Trace {
+            hash: 0xCBF2_9CE4_8422_2325,
+            events: 0,
+            lines_from,
+            lines: VecDeque::new(),
+        }
     }
 
     pub(crate) fn event(&mut self) {
@@ -64,7 +69,9 @@ pub(crate) fn digest(bytes: &[u8]) -> u64 {
         hash = (hash ^ word).wrapping_mul(0xA076_1D64_78BD_642F).rotate_left(31);
     }
     for byte in chunks.remainder() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0xA076_1D64_78BD_642F).rotate_left(31);
+        hash = (hash ^ u64::from(*byte))
+            .wrapping_mul(0xA076_1D64_78BD_642F)
+            .rotate_left(31);
     }
     hash ^ (hash >> 32)
 }

@@ -92,7 +92,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; what was in the folder is untouched.
     pub fn create(dir: &Path, identity: &Identity) -> Result<(), StoreError> {
-        let folder = |error: std::io::Error| StoreError::Folder { dir: dir.to_owned(), reason: error.to_string() };
+        let folder = |error: std::io::Error| StoreError::Folder {
+            dir: dir.to_owned(),
+            reason: error.to_string(),
+        };
         fs::create_dir_all(dir).map_err(folder)?;
         if fs::read_dir(dir).map_err(folder)?.next().is_some() {
             return Err(StoreError::NotEmpty { dir: dir.to_owned() });
@@ -128,13 +131,19 @@ impl Store {
         }
         let machine = Machine::open(tables, settings.head_cache_bytes)?;
         let recovered = journal.recover(machine.progress().applied)?;
-        Ok(Store { journal, machine, recovered })
+        Ok(Store {
+            journal,
+            machine,
+            recovered,
+        })
     }
 }
 
 /// How the state's owner differs from the expected one, if it does.
 fn foreign(tables: &RocksTables, expected: &Identity) -> Result<Option<String>, TablesError> {
-    let Some(owner) = tables.get(OWNER)? else { return Ok(Some("it does not say whose it is".to_owned())) };
+    let Some(owner) = tables.get(OWNER)? else {
+        return Ok(Some("it does not say whose it is".to_owned()));
+    };
     Ok(match Identity::from_bytes(&owner) {
         Some(owner) => owner.differences(expected),
         None => Some(format!("{owner:?} is not an identity of this build's format")),

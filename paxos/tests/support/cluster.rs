@@ -142,7 +142,9 @@ impl Cluster {
     }
 
     pub fn node(&mut self, node: u64) -> &mut Node {
-        self.nodes.get_mut(&node).unwrap_or_else(|| panic!("there is no node {node}"))
+        self.nodes
+            .get_mut(&node)
+            .unwrap_or_else(|| panic!("there is no node {node}"))
     }
 
     /// Starts a node from what its disk holds.
@@ -168,10 +170,22 @@ impl Cluster {
             cache_bytes: 1 << 20,
             keep_slots: 0,
         };
-        let Recovered { promised, chosen, applied, trimmed, .. } = node.disk.found;
+        let Recovered {
+            promised,
+            chosen,
+            applied,
+            trimmed,
+            ..
+        } = node.disk.found;
         let above = node.disk.log.range(applied.next()..);
         let log = above.map(|(slot, logged)| (*slot, logged.clone())).collect();
-        let recovered = Recovered { promised, chosen, applied, trimmed, log };
+        let recovered = Recovered {
+            promised,
+            chosen,
+            applied,
+            trimmed,
+            log,
+        };
         node.applied = applied;
         let seed = seed.wrapping_mul(1 << 16) + node.boot();
         node.replica = Some(Replica::new(options, recovered, seed, node.now));
@@ -249,9 +263,8 @@ impl Cluster {
         // The codec stands between nodes, as it does on a wire.
         let envelope = Envelope::decode(envelope.encode()).expect("what is encoded decodes");
         let kind = words::kind(&envelope.message);
-        self.sent.retain(|old| {
-            (old.from, old.to) != (envelope.from, envelope.to) || words::kind(&old.message) != kind
-        });
+        self.sent
+            .retain(|old| (old.from, old.to) != (envelope.from, envelope.to) || words::kind(&old.message) != kind);
         self.sent.push(envelope.clone());
         if !self.cuts.contains(&(from, to)) {
             self.network.push(envelope);
@@ -285,7 +298,11 @@ impl Cluster {
     }
 
     fn say_write(&mut self, name: u64, write: &Write) {
-        let held = if self.node(name).holds { ", when its disk wakes" } else { "" };
+        let held = if self.node(name).holds {
+            ", when its disk wakes"
+        } else {
+            ""
+        };
         let records: Vec<String> = write.records.iter().map(words::record).collect();
         let then = words::envelopes(&write.then);
         let line = match (records.is_empty(), then.is_empty()) {
@@ -299,7 +316,9 @@ impl Cluster {
     /// Finishes the writes of a node in order, unless its disk is held: records, then messages, then the news.
     pub fn complete_writes(&mut self, name: u64) {
         while !self.node(name).holds {
-            let Some(write) = self.node(name).writes.pop_front() else { return };
+            let Some(write) = self.node(name).writes.pop_front() else {
+                return;
+            };
             let who = self.node(name).address;
             for record in write.records {
                 if let Record::Voted { slot, ballot, value } = &record {
@@ -321,7 +340,9 @@ impl Cluster {
     /// Hands what is chosen to the state machine, unless it sleeps.
     pub fn apply(&mut self, name: u64) {
         while !self.node(name).asleep {
-            let Some(Entry { slot, value }) = self.node(name).to_apply.pop_front() else { return };
+            let Some(Entry { slot, value }) = self.node(name).to_apply.pop_front() else {
+                return;
+            };
             let node = self.node(name);
             assert_eq!(slot, node.applied.next(), "node {name} applies out of order (C2)");
             node.applied = slot;
@@ -337,7 +358,12 @@ impl Cluster {
 
     fn answer_done(&mut self, name: u64, slot: Slot, batch: &Batch) {
         let (me, boot) = (self.node(name).address.node, self.node(name).boot());
-        for CommandId { origin, boot: of, sequence } in batch.iter().map(|command| command.id) {
+        for CommandId {
+            origin,
+            boot: of,
+            sequence,
+        } in batch.iter().map(|command| command.id)
+        {
             if (origin, of) == (me, boot)
                 && let Some(request) = self.node(name).requests.remove(&sequence)
             {
@@ -360,7 +386,11 @@ impl Cluster {
             (None, Outcome::Refused(_)) => self.judge.refused(command),
             (None, _) => {}
         }
-        self.say(format!("{name} tells its client: {}: {}", request.text, words::outcome(outcome)));
+        self.say(format!(
+            "{name} tells its client: {}: {}",
+            request.text,
+            words::outcome(outcome)
+        ));
     }
 
     /// A client of a node wants a command done.
@@ -411,7 +441,11 @@ impl Cluster {
     pub fn pass(&mut self, name: u64, span: Duration) {
         let node = self.node(name);
         node.now = node.now + span;
-        if node.replica.as_ref().is_some_and(|replica| replica.deadline().0 <= node.now) {
+        if node
+            .replica
+            .as_ref()
+            .is_some_and(|replica| replica.deadline().0 <= node.now)
+        {
             self.step(name, Input::Tick);
         }
     }
@@ -442,7 +476,10 @@ impl Disk {
             }
             Record::Voted { slot, ballot, value } => {
                 assert!(ballot >= self.found.promised, "a vote in {ballot} is below the promise");
-                assert!(slot > self.found.chosen, "a vote in slot {slot} replaces what is chosen");
+                assert!(
+                    slot > self.found.chosen,
+                    "a vote in slot {slot} replaces what is chosen"
+                );
                 self.log.insert(slot, Logged::Voted(ballot, value));
             }
             Record::Learned { slot, value } => {

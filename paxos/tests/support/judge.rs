@@ -75,7 +75,10 @@ impl Judge {
     /// D1: a read sees what clients had been told before it began.
     pub fn read(&self, told: Slot, outcome: &Outcome) {
         if let Outcome::Read(slot) = outcome {
-            assert!(*slot >= told, "a read sees {slot} but {told} was reported done before it began (D1)");
+            assert!(
+                *slot >= told,
+                "a read sees {slot} but {told} was reported done before it began (D1)"
+            );
         }
     }
 

@@ -52,7 +52,14 @@ pub fn message(message: &Message) -> String {
         Message::CanvassReply { granted: true, .. } => "granted".to_string(),
         Message::CanvassReply { granted: false, .. } => "denied".to_string(),
         Message::Prepare { ballot, from } => format!("{ballot}, s{from}.."),
-        Message::Promise { ballot, from, to, votes, chosen, trimmed } => {
+        Message::Promise {
+            ballot,
+            from,
+            to,
+            votes,
+            chosen,
+            trimmed,
+        } => {
             let to = to.map_or(String::new(), |to| to.to_string());
             let mut votes: Vec<String> = votes.iter().map(vote).collect();
             if votes.is_empty() {
@@ -64,22 +71,55 @@ pub fn message(message: &Message) -> String {
             }
             line
         }
-        Message::Accept { ballot, slot, value: v, chosen } => format!("{ballot}, s{slot} {}, chosen {chosen}", value(v)),
+        Message::Accept {
+            ballot,
+            slot,
+            value: v,
+            chosen,
+        } => format!("{ballot}, s{slot} {}, chosen {chosen}", value(v)),
         Message::Accepted { ballot, slot } => format!("{ballot}, s{slot}"),
         Message::Reject { ballot, promised } => format!("{ballot}, promised {promised}"),
-        Message::Decided { ballot, chosen } | Message::Commit { ballot, chosen } => format!("{ballot}, chosen {chosen}"),
-        Message::Heartbeat { ballot, round, chosen, horizon, healthy, .. } => {
+        Message::Decided { ballot, chosen } | Message::Commit { ballot, chosen } => {
+            format!("{ballot}, chosen {chosen}")
+        }
+        Message::Heartbeat {
+            ballot,
+            round,
+            chosen,
+            horizon,
+            healthy,
+            ..
+        } => {
             let health = if *healthy { "" } else { ", no quorum" };
             format!("{ballot} #{round}, chosen {chosen}, horizon {horizon}{health}")
         }
-        Message::HeartbeatAck { ballot, round, chosen, .. } => format!("{ballot} #{round}, chosen {chosen}"),
-        Message::Forward { ballot, number, commands } => {
+        Message::HeartbeatAck {
+            ballot, round, chosen, ..
+        } => format!("{ballot} #{round}, chosen {chosen}"),
+        Message::Forward {
+            ballot,
+            number,
+            commands,
+        } => {
             format!("{ballot} #{number}, {}", batch(&Batch::pack(commands)))
         }
-        Message::ForwardRefused { ballot, reason, sequences, .. } => format!("{ballot}, {reason:?}, {sequences:?}"),
+        Message::ForwardRefused {
+            ballot,
+            reason,
+            sequences,
+            ..
+        } => format!("{ballot}, {reason:?}, {sequences:?}"),
         Message::ReadIndex { batch, .. } => format!("#{batch}"),
-        Message::ReadIndexReply { batch, result: Ok(prefix), .. } => format!("#{batch}, prefix {prefix}"),
-        Message::ReadIndexReply { batch, result: Err(refusal), .. } => format!("#{batch}, {refusal:?}"),
+        Message::ReadIndexReply {
+            batch,
+            result: Ok(prefix),
+            ..
+        } => format!("#{batch}, prefix {prefix}"),
+        Message::ReadIndexReply {
+            batch,
+            result: Err(refusal),
+            ..
+        } => format!("#{batch}, {refusal:?}"),
         Message::Fetch { from, to } => format!("s{from}..{to}"),
         Message::Chosen { from, values, chosen } => {
             let values: Vec<String> = values.iter().map(value).collect();
@@ -113,7 +153,9 @@ pub fn event(event: &Event) -> String {
         Event::Leading(ballot) => format!("leads under {ballot}"),
         Event::Following(ballot) => format!("follows {ballot}"),
         Event::SteppedDown { from, to } => format!("gives way: {from} < {to}"),
-        Event::Overtaken { from, slot } => format!("gives way: another value than that of {from} was chosen in s{slot}"),
+        Event::Overtaken { from, slot } => {
+            format!("gives way: another value than that of {from} was chosen in s{slot}")
+        }
         Event::QuorumLost => "hears no phase-2 quorum".to_string(),
         Event::QuorumRegained => "hears a phase-2 quorum again".to_string(),
         Event::Misaddressed(from) => format!("ignores what {from:?} says: not for this node as it is now"),

@@ -17,7 +17,13 @@ pub(crate) struct Acknowledged {
 
 impl Acknowledged {
     /// A client is told that its write is done; `slot` is where the ledger has it, `holders` whose disks hold that slot.
-    pub(crate) fn on_done(&mut self, ledger: &Ledger, slot: Option<Slot>, holders: NodeSet, what: &dyn Display) -> Verdict {
+    pub(crate) fn on_done(
+        &mut self,
+        ledger: &Ledger,
+        slot: Option<Slot>,
+        holders: NodeSet,
+        what: &dyn Display,
+    ) -> Verdict {
         let Some(slot) = slot else {
             ensure!(false, Acknowledged, "{what} is acknowledged but chosen nowhere");
             return Ok(());
@@ -30,7 +36,9 @@ impl Acknowledged {
 
     /// At the end: every acknowledged write is still held by a quorum.
     pub(crate) fn audit(&self, ledger: &Ledger, holders: impl Fn(Slot) -> NodeSet) -> Verdict {
-        self.slots.iter().try_for_each(|slot| holds(ledger, *slot, holders(*slot), &"a write acknowledged earlier"))
+        self.slots
+            .iter()
+            .try_for_each(|slot| holds(ledger, *slot, holders(*slot), &"a write acknowledged earlier"))
     }
 }
 

@@ -18,7 +18,11 @@ pub(crate) fn check(ledger: &Ledger, slot: Slot, ballot: Ballot, value: &Value) 
         "ballot {ballot} proposes {value:?} in slot {slot} with the promises of {promised:?} only, which are no phase-1 quorum"
     );
     let Some(facts) = ledger.slot(slot) else { return Ok(()) };
-    if facts.proposals.iter().all(|earlier| earlier.ballot >= ballot || earlier.voters.is_empty()) {
+    if facts
+        .proposals
+        .iter()
+        .all(|earlier| earlier.ballot >= ballot || earlier.voters.is_empty())
+    {
         return Ok(());
     }
     // Free choice: a phase-1 quorum without any vote below the ballot. Adoption: one whose highest vote is for the value.
@@ -27,7 +31,9 @@ pub(crate) fn check(ledger: &Ledger, slot: Slot, ballot: Ballot, value: &Value) 
         earlier.ballot < ballot
             && same(&earlier.value, value)
             && !(earlier.voters & promised).is_empty()
-            && ledger.quorums.is_phase1(silent_above(facts, promised, ballot, Some(earlier.ballot)))
+            && ledger
+                .quorums
+                .is_phase1(silent_above(facts, promised, ballot, Some(earlier.ballot)))
     });
     if !free && !adopted {
         let votes: Vec<_> = facts

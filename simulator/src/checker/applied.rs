@@ -19,7 +19,11 @@ pub(crate) struct Applied {
 
 impl Applied {
     pub(crate) fn new(nodes: usize) -> Applied {
-        Applied { handed: vec![Slot::ZERO; nodes], states: Slots::new(), twin: Machine::new() }
+        Applied {
+            handed: vec![Slot::ZERO; nodes],
+            states: Slots::new(),
+            twin: Machine::new(),
+        }
     }
 
     /// A process starts with a state machine at `applied`.
@@ -30,7 +34,10 @@ impl Applied {
     /// The chosen prefix has grown: the checker's own machine follows it.
     pub(crate) fn follow(&mut self, ledger: &Ledger) {
         while let Some(value) = ledger.chosen(self.twin.applied().next()) {
-            self.twin.apply(&Entry { slot: self.twin.applied().next(), value: value.clone() });
+            self.twin.apply(&Entry {
+                slot: self.twin.applied().next(),
+                value: value.clone(),
+            });
             self.states.put(self.twin.applied(), self.twin.digest());
         }
     }
@@ -40,14 +47,23 @@ impl Applied {
         let handed = &mut self.handed[seat.index()];
         let expected = handed.next();
         *handed = entry.slot;
-        ensure!(entry.slot == expected, Applied, "{seat} applies slot {} where {expected} is next", entry.slot);
+        ensure!(
+            entry.slot == expected,
+            Applied,
+            "{seat} applies slot {} where {expected} is next",
+            entry.slot
+        );
         claims::chosen(ledger, seat, entry.slot, &entry.value, "applies")
     }
 
     /// A state machine has reached `slot`.
     pub(crate) fn on_state(&self, seat: Seat, machine: &Machine) -> Verdict {
         let slot = machine.applied();
-        let expected = if slot == Slot::ZERO { Some(Machine::new().digest()) } else { self.states.at(slot).copied() };
+        let expected = if slot == Slot::ZERO {
+            Some(Machine::new().digest())
+        } else {
+            self.states.at(slot).copied()
+        };
         ensure!(
             expected == Some(machine.digest()),
             Applied,

@@ -17,12 +17,28 @@ pub(crate) fn check(ledger: &mut Ledger, seat: Seat, boot: u64, durable: Ballot,
     else {
         return Ok(());
     };
-    ensure!(ballot.leader == seat.node(), Ballots, "{seat} uses ballot {ballot}, which is not its own");
-    ensure!(ballot.round < Plan::HIGHEST_ROUND, Ballots, "{seat} has reached ballot {ballot}: ballots run away");
+    ensure!(
+        ballot.leader == seat.node(),
+        Ballots,
+        "{seat} uses ballot {ballot}, which is not its own"
+    );
+    ensure!(
+        ballot.round < Plan::HIGHEST_ROUND,
+        Ballots,
+        "{seat} has reached ballot {ballot}: ballots run away"
+    );
     let facts = ledger.ballot(*ballot);
     let by = *facts.used_by.get_or_insert(boot);
-    ensure!(by == boot, Ballots, "process {boot} of {seat} uses ballot {ballot}, which process {by} began");
-    ensure!(durable >= *ballot, Ballots, "{seat} uses ballot {ballot}, but durably promised only {durable}");
+    ensure!(
+        by == boot,
+        Ballots,
+        "process {boot} of {seat} uses ballot {ballot}, which process {by} began"
+    );
+    ensure!(
+        durable >= *ballot,
+        Ballots,
+        "{seat} uses ballot {ballot}, but durably promised only {durable}"
+    );
     // The candidate's own promise counts from here on: it is durable, and its votes are its own to read.
     facts.promised.insert(seat.0);
     Ok(())

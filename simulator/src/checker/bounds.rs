@@ -12,7 +12,11 @@ const WAKES: u32 = 1000;
 
 /// How much a process has made of one batch of steps.
 pub(crate) fn on_outputs(seat: Seat, outputs: usize) -> Verdict {
-    ensure!(outputs <= OUTPUTS, Bounds, "{seat} has made {outputs} outputs of one batch of inputs");
+    ensure!(
+        outputs <= OUTPUTS,
+        Bounds,
+        "{seat} has made {outputs} outputs of one batch of inputs"
+    );
     Ok(())
 }
 
@@ -24,6 +28,10 @@ pub(crate) fn on_backlog(seat: Seat, writes: usize) -> Verdict {
 
 /// How often a process was woken without time passing.
 pub(crate) fn on_wakes(seat: Seat, wakes: u32, why: &dyn std::fmt::Debug) -> Verdict {
-    ensure!(wakes <= WAKES, Bounds, "{seat} asked {wakes} times to be woken at once, the last time for {why:?}");
+    ensure!(
+        wakes <= WAKES,
+        Bounds,
+        "{seat} asked {wakes} times to be woken at once, the last time for {why:?}"
+    );
     Ok(())
 }

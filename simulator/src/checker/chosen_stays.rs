@@ -9,8 +9,13 @@ use crate::ledger::{Ledger, same};
 /// A slot has a new proposal, or has just been chosen.
 pub(crate) fn check(ledger: &Ledger, slot: Slot) -> Verdict {
     let Some(facts) = ledger.slot(slot) else { return Ok(()) };
-    let Some((ballot, value)) = facts.chosen() else { return Ok(()) };
-    let other = facts.proposals.iter().find(|later| later.ballot > ballot && !same(&later.value, value));
+    let Some((ballot, value)) = facts.chosen() else {
+        return Ok(());
+    };
+    let other = facts
+        .proposals
+        .iter()
+        .find(|later| later.ballot > ballot && !same(&later.value, value));
     if let Some(other) = other {
         ensure!(
             false,

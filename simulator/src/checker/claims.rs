@@ -24,7 +24,11 @@ pub(crate) fn on_durable_prefix(ledger: &Ledger, seat: Seat, store: &Store, from
             continue;
         }
         let Some(value) = store.log.at(slot).map(Logged::value) else {
-            ensure!(false, Claims, "{seat} has recorded that all is chosen up to {to}, but holds nothing in slot {slot}");
+            ensure!(
+                false,
+                Claims,
+                "{seat} has recorded that all is chosen up to {to}, but holds nothing in slot {slot}"
+            );
             continue;
         };
         chosen(ledger, seat, slot, value, "holds below its recorded chosen prefix")?;
@@ -41,11 +45,18 @@ pub(crate) fn on_send(ledger: &Ledger, seat: Seat, message: &Message) -> Verdict
         | Message::Commit { chosen, .. }
         | Message::Heartbeat { chosen, .. }
         | Message::HeartbeatAck { chosen, .. } => prefix(ledger, seat, *chosen, "says that all is chosen"),
-        Message::Promise { chosen, trimmed, .. } => {
-            prefix(ledger, seat, (*chosen).max(*trimmed), "promises and says that all is chosen")
-        }
+        Message::Promise { chosen, trimmed, .. } => prefix(
+            ledger,
+            seat,
+            (*chosen).max(*trimmed),
+            "promises and says that all is chosen",
+        ),
         Message::Trimmed { trimmed } => prefix(ledger, seat, *trimmed, "has trimmed"),
-        Message::Chosen { from, values, chosen: up_to } => {
+        Message::Chosen {
+            from,
+            values,
+            chosen: up_to,
+        } => {
             prefix(ledger, seat, *up_to, "says that all is chosen")?;
             for (slot, value) in (from.0..).zip(values) {
                 chosen(ledger, seat, Slot(slot), value, "tells a peer")?;
@@ -58,7 +69,11 @@ pub(crate) fn on_send(ledger: &Ledger, seat: Seat, message: &Message) -> Verdict
 
 fn prefix(ledger: &Ledger, seat: Seat, slot: Slot, how: &str) -> Verdict {
     let known = ledger.chosen_prefix();
-    ensure!(slot <= known, Claims, "{seat} {how} up to {slot}, but by the votes on disks that is so only up to {known}");
+    ensure!(
+        slot <= known,
+        Claims,
+        "{seat} {how} up to {slot}, but by the votes on disks that is so only up to {known}"
+    );
     Ok(())
 }
 

@@ -19,15 +19,33 @@ pub(crate) fn check(
     asked: Ballot,
 ) -> Verdict {
     match message {
-        Message::Promise { ballot, from, to, votes, chosen, .. } => {
-            ensure!(durable >= *ballot, Evidence, "{seat} promises {ballot}, but durable is only {durable}");
-            for vote in votes {
-                reported(ledger, seat, *ballot, vote)?;
-            }
-            complete(seat, *ballot, (*from).max(chosen.next()), to.unwrap_or(store.log.last()), votes, store)?;
+        Message::Promise {
+            ballot,
+            from,
+            to,
+            votes,
+            chosen,
+            ..
+        } => {
             if to.is_none() {
                 ledger.ballot(*ballot).promised.insert(seat.0);
             }
+            ensure!(
+                durable >= *ballot,
+                Evidence,
+                "{seat} promises {ballot}, but durable is only {durable}"
+            );
+            for vote in votes {
+                reported(ledger, seat, *ballot, vote)?;
+            }
+            complete(
+                seat,
+                *ballot,
+                (*from).max(chosen.next()),
+                to.unwrap_or(store.log.last()),
+                votes,
+                store,
+            )?;
         }
         Message::Accepted { ballot, slot } => {
             let learned = || matches!(store.log.at(*slot), Some(Logged::Learned(_)));
@@ -76,7 +94,9 @@ fn complete(seat: Seat, ballot: Ballot, from: Slot, to: Slot, votes: &[Vote], st
             continue;
         }
         while rest.next_if(|vote| vote.slot < slot).is_some() {}
-        let there = rest.peek().is_some_and(|vote| vote.slot == slot && vote.ballot == *voted && same(&vote.value, value));
+        let there = rest
+            .peek()
+            .is_some_and(|vote| vote.slot == slot && vote.ballot == *voted && same(&vote.value, value));
         ensure!(
             there,
             Evidence,

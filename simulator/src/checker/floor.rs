@@ -21,7 +21,11 @@ pub(crate) fn on_send(seat: Seat, message: &Message, flushed: &[Slot]) -> Verdic
     match message {
         Message::HeartbeatAck { flushed: said, .. } => {
             let fact = flushed[seat.index()];
-            ensure!(*said <= fact, Floor, "{seat} says that its state is durable up to {said}, but it is up to {fact}");
+            ensure!(
+                *said <= fact,
+                Floor,
+                "{seat} says that its state is durable up to {said}, but it is up to {fact}"
+            );
         }
         Message::Heartbeat { everywhere, .. } => {
             let least = flushed.iter().min().copied().unwrap_or_default();

@@ -8,8 +8,16 @@ use crate::ledger::Ledger;
 /// A proposal that was not known has just been noted.
 pub(crate) fn check(ledger: &Ledger, slot: Slot, ballot: Ballot) -> Verdict {
     let Some(facts) = ledger.slot(slot) else { return Ok(()) };
-    let mut values = facts.proposals.iter().filter(|known| known.ballot == ballot).map(|known| &known.value);
+    let mut values = facts
+        .proposals
+        .iter()
+        .filter(|known| known.ballot == ballot)
+        .map(|known| &known.value);
     let (first, second) = (values.next(), values.next());
-    ensure!(second.is_none(), OneValue, "ballot {ballot} has {first:?} and {second:?} in slot {slot}");
+    ensure!(
+        second.is_none(),
+        OneValue,
+        "ballot {ballot} has {first:?} and {second:?} in slot {slot}"
+    );
     Ok(())
 }

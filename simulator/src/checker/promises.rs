@@ -22,7 +22,9 @@ pub(crate) struct Promises {
 
 impl Promises {
     pub(crate) fn new(nodes: usize) -> Promises {
-        Promises { acceptors: vec![Acceptor::default(); nodes] }
+        Promises {
+            acceptors: vec![Acceptor::default(); nodes],
+        }
     }
 
     /// The highest promise that the process has asked to be recorded.
@@ -41,10 +43,18 @@ impl Promises {
         self.acceptors[seat.index()].asked = asked.max(ballot_of(record));
         match record {
             Record::Promised(ballot) => {
-                ensure!(*ballot >= asked, PromisesGrow, "{seat} promises {ballot} after it had promised {asked}");
+                ensure!(
+                    *ballot >= asked,
+                    PromisesGrow,
+                    "{seat} promises {ballot} after it had promised {asked}"
+                );
             }
             Record::Voted { slot, ballot, .. } => {
-                ensure!(*ballot >= asked, NoVoteBelow, "{seat} votes in {ballot}, slot {slot}, after it had promised {asked}");
+                ensure!(
+                    *ballot >= asked,
+                    NoVoteBelow,
+                    "{seat} votes in {ballot}, slot {slot}, after it had promised {asked}"
+                );
             }
             Record::Learned { .. } | Record::Chosen(_) => {}
         }

@@ -18,7 +18,10 @@ pub(crate) struct RealTime {
 
 impl RealTime {
     pub(crate) fn new() -> RealTime {
-        RealTime { shown: Slot::ZERO, history: vec![Vec::new(); KEYS] }
+        RealTime {
+            shown: Slot::ZERO,
+            history: vec![Vec::new(); KEYS],
+        }
     }
 
     /// An operation begins: it must come after this slot.
@@ -34,7 +37,12 @@ impl RealTime {
     /// A write that had to come after `begun` has ended.
     pub(crate) fn on_done(&mut self, op: OpId, slot: Slot, begun: Slot) -> Verdict {
         self.shown = self.shown.max(slot);
-        ensure!(slot > begun, RealTime, "write {} began after slot {begun} was seen, but took effect in slot {slot}", op.0);
+        ensure!(
+            slot > begun,
+            RealTime,
+            "write {} began after slot {begun} was seen, but took effect in slot {slot}",
+            op.0
+        );
         Ok(())
     }
 

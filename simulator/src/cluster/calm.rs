@@ -28,7 +28,8 @@ impl Cluster {
         self.network.calm();
         self.core = self.choose_core();
         let (now, core) = (self.now, self.core);
-        self.trace.line(|| format!("{now:?} calm: the core {core:?} goes on, nothing fails any more"));
+        self.trace
+            .line(|| format!("{now:?} calm: the core {core:?} goes on, nothing fails any more"));
         if self.core.len() < self.nodes.len() {
             self.tally.sometimes.hit(Sometimes::SmallCore);
         }
@@ -49,14 +50,22 @@ impl Cluster {
             + self.plan.weather.straggle_mean * 32
             + Duration::from_secs(10);
         let limit = (self.now + patience, self.trace.events() + EVENTS);
-        self.until("every open operation has ended and all have the same state", limit, Cluster::is_settled)?;
+        self.until(
+            "every open operation has ended and all have the same state",
+            limit,
+            Cluster::is_settled,
+        )?;
         for seat in Seat::all(self.nodes.len()).filter(|seat| core.contains(seat.0)) {
             self.clients.push(Client::prober(seat));
             let client = self.clients.len() - 1;
             self.later(Duration::ZERO, Event::Think { client });
         }
         let limit = (self.now + patience, self.trace.events() + EVENTS);
-        self.until("every node has served a fresh write and a fresh read", limit, Cluster::is_settled)?;
+        self.until(
+            "every node has served a fresh write and a fresh read",
+            limit,
+            Cluster::is_settled,
+        )?;
         self.oracle.audit(self.holders())
     }
 
@@ -83,10 +92,12 @@ impl Cluster {
     }
 
     fn core_applied(&self) -> impl Iterator<Item = (Seat, Option<Slot>)> {
-        Seat::all(self.nodes.len()).filter(|seat| self.core.contains(seat.0)).map(|seat| {
-            let process = self.nodes[seat.index()].process.as_ref();
-            (seat, process.map(|process| process.machine.applied()))
-        })
+        Seat::all(self.nodes.len())
+            .filter(|seat| self.core.contains(seat.0))
+            .map(|seat| {
+                let process = self.nodes[seat.index()].process.as_ref();
+                (seat, process.map(|process| process.machine.applied()))
+            })
     }
 
     fn until(&mut self, what: &str, limit: (Moment, u64), done: impl Fn(&Cluster) -> bool) -> Verdict {
@@ -105,7 +116,15 @@ impl Cluster {
         let open: Vec<_> = self.clients.iter().filter_map(|client| client.open).collect();
         let nodes: Vec<_> = self
             .core_applied()
-            .map(|(seat, _)| (seat, self.nodes[seat.index()].process.as_ref().map(|process| process.replica.status())))
+            .map(|(seat, _)| {
+                (
+                    seat,
+                    self.nodes[seat.index()]
+                        .process
+                        .as_ref()
+                        .map(|process| process.replica.status()),
+                )
+            })
             .collect();
         ensure!(
             false,

@@ -21,7 +21,12 @@ pub(crate) enum Happening {
     /// The state machine makes itself durable.
     Flush,
     /// The journal has read what was asked for.
-    Load { peer: Address, from: Slot, to: Slot, max_bytes: usize },
+    Load {
+        peer: Address,
+        from: Slot,
+        to: Slot,
+        max_bytes: usize,
+    },
     /// The process asked to be woken.
     Wake { at: Moment },
     /// The transport has measured its round trips.
@@ -46,7 +51,11 @@ pub(crate) enum Strike {
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// Something happens at a node. With a process number, only if that process still lives.
-    At { seat: Seat, boot: Option<u64>, what: Happening },
+    At {
+        seat: Seat,
+        boot: Option<u64>,
+        what: Happening,
+    },
     /// A client thinks of something to do.
     Think { client: usize },
     /// A client's patience ends.

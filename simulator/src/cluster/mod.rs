@@ -5,6 +5,7 @@
 
 mod calm;
 pub(crate) mod event;
+mod notes;
 mod perform;
 mod requests;
 mod strikes;
@@ -206,7 +207,11 @@ impl Cluster {
         let node = &self.nodes[seat.index()];
         let machine = node.flushed.clone();
         let mut recovered = node.disk.recover(machine.applied());
-        if recovered.log.iter().any(|(slot, logged)| *slot > recovered.chosen && is_vote(logged)) {
+        if recovered
+            .log
+            .iter()
+            .any(|(slot, logged)| *slot > recovered.chosen && is_vote(logged))
+        {
             self.tally.sometimes.hit(Sometimes::OpenVotesRecovered);
         }
         if recovered.chosen > machine.applied() {
@@ -222,8 +227,13 @@ impl Cluster {
         let boot = self.oracle.on_start(seat, &machine)?;
         let drift = self.random.clock.below(2 * self.plan.drift + 1) as i64 - self.plan.drift as i64;
         let origin = Time(self.random.clock.below(1 << 50));
-        let clock = Clock { started: self.now, origin, drift };
-        self.trace.line(|| format!("{:?} {seat} starts as process {boot}: {recovered:?}", self.now));
+        let clock = Clock {
+            started: self.now,
+            origin,
+            drift,
+        };
+        self.trace
+            .line(|| format!("{:?} {seat} starts as process {boot}: {recovered:?}", self.now));
         let options = self.options(seat, boot);
         let replica = Replica::new(options, recovered, self.random.process.word(), origin);
         self.nodes[seat.index()].process = Some(Process {
@@ -273,7 +283,9 @@ impl Cluster {
 
     /// The process at a seat dies, and with it what was not synced, except what the disk has by chance.
     fn crash(&mut self, seat: Seat) -> Verdict {
-        let Some(process) = self.nodes[seat.index()].process.take() else { return Ok(()) };
+        let Some(process) = self.nodes[seat.index()].process.take() else {
+            return Ok(());
+        };
         if process.leads.is_some() {
             self.tally.sometimes.hit(Sometimes::LeaderCrashed);
         }
@@ -282,7 +294,11 @@ impl Cluster {
         let waiting = std::mem::take(&mut node.waiting);
         node.paused = false;
         self.trace.line(|| {
-            format!("{:?} {seat} crashes: {} unsynced writes kept, {lost} lost", self.now, kept.len())
+            format!(
+                "{:?} {seat} crashes: {} unsynced writes kept, {lost} lost",
+                self.now,
+                kept.len()
+            )
         });
         self.trace.mix(u64::from(seat.0) << 32 | kept.len() as u64);
         self.tally.faults.add(Fault::WritesLost, lost as u64);
@@ -319,7 +335,9 @@ fn nothing_left() -> Verdict {
 }
 
 fn holders(nodes: &[Node], oracle: &Oracle, slot: Slot) -> NodeSet {
-    let Some(value) = oracle.ledger().chosen(slot) else { return NodeSet::EMPTY };
+    let Some(value) = oracle.ledger().chosen(slot) else {
+        return NodeSet::EMPTY;
+    };
     Seat::all(nodes.len())
         .filter(|seat| {
             let node = &nodes[seat.index()];

@@ -4,7 +4,7 @@
 //! writes, those to the node itself as inputs, and then reports the last write.
 
 use bytes::Bytes;
-use paxos::{Address, Ballot, Envelope, Event as Note, Input, Message, Outcome, Output, Slot, WriteId};
+use paxos::{Address, Envelope, Input, Message, Outcome, Output, Slot, WriteId};
 
 use crate::checker::{Verdict, bounds};
 use crate::clock::Moment;
@@ -42,7 +42,12 @@ impl Cluster {
             Happening::Synced => return self.on_synced(seat),
             Happening::Apply => self.on_apply(seat)?,
             Happening::Flush => self.on_flush(seat),
-            Happening::Load { peer, from, to, max_bytes } => self.on_load(seat, peer, from, to, max_bytes),
+            Happening::Load {
+                peer,
+                from,
+                to,
+                max_bytes,
+            } => self.on_load(seat, peer, from, to, max_bytes),
             Happening::Wake { at } => return self.on_wake(seat, at),
             Happening::Measure => self.on_measure(seat),
         }
@@ -56,7 +61,8 @@ impl Cluster {
             Err(error) => panic!("{seat} cannot decode what {from} encoded: {error}"),
         };
         let now = self.now;
-        self.trace.line(|| format!("{now:?} {seat} <- {from} {:?}", envelope.message));
+        self.trace
+            .line(|| format!("{now:?} {seat} <- {from} {:?}", envelope.message));
         self.step(seat, Input::Receive(envelope));
         self.drain(seat)
     }
@@ -69,7 +75,8 @@ impl Cluster {
         }
         self.trace.mix(jobs.len() as u64);
         let now = self.now;
-        self.trace.line(|| format!("{now:?} {seat} synced {} writes", jobs.len()));
+        self.trace
+            .line(|| format!("{now:?} {seat} synced {} writes", jobs.len()));
         if self.plan.is(Mutant::LoseSynced) && self.random.disk.chance(100) {
             let node = &mut self.nodes[seat.index()];
             node.old_store = Some(node.disk.store().clone());
@@ -85,7 +92,9 @@ impl Cluster {
                 }
             }
         }
-        if self.plan.is(Mutant::SyncOffByOne) && let Some(next) = self.nodes[seat.index()].disk.take_next_messages() {
+        if self.plan.is(Mutant::SyncOffByOne)
+            && let Some(next) = self.nodes[seat.index()].disk.take_next_messages()
+        {
             for envelope in next {
                 self.release(seat, envelope)?;
             }
@@ -103,7 +112,8 @@ impl Cluster {
         disk.settle(job);
         if let Job::Write(write) = job {
             for record in &write.records {
-                self.oracle.on_durable(seat, record, disk.store(), chosen)?;
+                self.oracle
+                    .on_durable(seat, record, disk.store(), chosen, &mut self.tally)?;
             }
         }
         Ok(())
@@ -111,7 +121,9 @@ impl Cluster {
 
     fn on_apply(&mut self, seat: Seat) -> Verdict {
         let node = &mut self.nodes[seat.index()];
-        let Some(process) = node.process.as_mut() else { return Ok(()) };
+        let Some(process) = node.process.as_mut() else {
+            return Ok(());
+        };
         let count = 1 + self.random.process.index(process.to_apply.len());
         let entries: Vec<_> = process.to_apply.drain(..count).collect();
         for entry in &entries {
@@ -127,7 +139,8 @@ impl Cluster {
         self.oracle.on_state(seat, &process.machine)?;
         let more = !process.to_apply.is_empty();
         let now = self.now;
-        self.trace.line(|| format!("{now:?} {seat} has applied up to {applied}"));
+        self.trace
+            .line(|| format!("{now:?} {seat} has applied up to {applied}"));
         for entry in &entries {
             self.answer_done(seat, entry)?;
         }
@@ -171,7 +184,13 @@ impl Cluster {
         for peer in Seat::all(self.plan.nodes()).filter(|peer| *peer != seat) {
             if self.network.is_open(seat, peer) && self.network.is_open(peer, seat) {
                 let round_trip = self.network.round_trip(seat, peer);
-                self.step(seat, Input::RoundTrip { node: peer.node(), round_trip });
+                self.step(
+                    seat,
+                    Input::RoundTrip {
+                        node: peer.node(),
+                        round_trip,
+                    },
+                );
             }
         }
         let span = self.plan.tuning.election_timeout * 8;
@@ -180,7 +199,9 @@ impl Cluster {
 
     fn on_wake(&mut self, seat: Seat, at: Moment) -> Verdict {
         let now = self.now;
-        let Some(process) = self.process(seat) else { return Ok(()) };
+        let Some(process) = self.process(seat) else {
+            return Ok(());
+        };
         if process.wake != at {
             return Ok(());
         }
@@ -210,7 +231,9 @@ impl Cluster {
 
     /// Counts down to a crash in mid-step; true if it has come.
     fn doomed(&mut self, seat: Seat) -> Result<bool, crate::checker::Violation> {
-        let Some(process) = self.process(seat) else { return Ok(true) };
+        let Some(process) = self.process(seat) else {
+            return Ok(true);
+        };
         match &mut process.doom {
             None => Ok(false),
             Some(0) => {
@@ -237,7 +260,9 @@ impl Cluster {
 
     fn wake_later(&mut self, seat: Seat) -> Verdict {
         let now = self.now;
-        let Some(process) = self.process(seat) else { return Ok(()) };
+        let Some(process) = self.process(seat) else {
+            return Ok(());
+        };
         let deadline = process.replica.deadline();
         if deadline == process.deadline && process.wake != Moment(u64::MAX) {
             return Ok(());
@@ -254,7 +279,14 @@ impl Cluster {
         if at < process.wake {
             process.wake = at;
             let what = Happening::Wake { at };
-            self.schedule.push(at, Event::At { seat, boot: Some(boot), what });
+            self.schedule.push(
+                at,
+                Event::At {
+                    seat,
+                    boot: Some(boot),
+                    what,
+                },
+            );
         }
         self.oracle.judge(bounds::on_wakes(seat, wakes, &deadline.1))
     }
@@ -263,17 +295,30 @@ impl Cluster {
         match output {
             Output::Write(mut write) => {
                 self.trace.mix(write.id.0);
-                self.trace.line(|| format!("               {seat} writes {:?} then {:?}", write.records, messages(&write.then)));
+                self.trace.line(|| {
+                    format!(
+                        "               {seat} writes {:?} then {:?}",
+                        write.records,
+                        messages(&write.then)
+                    )
+                });
                 self.oracle.on_write(seat, &write, &mut self.tally)?;
-                let early = if self.plan.is(Mutant::AcknowledgeBeforeSync) { std::mem::take(&mut write.then) } else { Vec::new() };
+                let early = if self.plan.is(Mutant::AcknowledgeBeforeSync) {
+                    std::mem::take(&mut write.then)
+                } else {
+                    Vec::new()
+                };
                 self.nodes[seat.index()].disk.submit(Job::Write(write));
                 early.into_iter().try_for_each(|envelope| self.transmit(seat, envelope))
             }
             Output::Send(envelope) => self.transmit(seat, envelope),
             Output::Apply(entry) => {
-                self.trace.line(|| format!("               {seat} is to apply {} {:?}", entry.slot, entry.value));
+                self.trace
+                    .line(|| format!("               {seat} is to apply {} {:?}", entry.slot, entry.value));
                 self.oracle.on_apply(seat, &entry)?;
-                let Some(process) = self.process(seat) else { return Ok(()) };
+                let Some(process) = self.process(seat) else {
+                    return Ok(());
+                };
                 let idle = process.to_apply.is_empty();
                 process.to_apply.push_back(entry);
                 if idle {
@@ -282,16 +327,32 @@ impl Cluster {
                 Ok(())
             }
             Output::Answer(id, outcome) => {
-                self.trace.line(|| format!("               {seat} answers request {}: {outcome:?}", id.0));
+                self.trace
+                    .line(|| format!("               {seat} answers request {}: {outcome:?}", id.0));
                 self.on_answer(seat, id, outcome)
             }
-            Output::Load { peer, from, to, max_bytes } => {
+            Output::Load {
+                peer,
+                from,
+                to,
+                max_bytes,
+            } => {
                 let span = self.random.disk.exponential(self.plan.disk.mean);
-                self.later_at(span, seat, Happening::Load { peer, from, to, max_bytes });
+                self.later_at(
+                    span,
+                    seat,
+                    Happening::Load {
+                        peer,
+                        from,
+                        to,
+                        max_bytes,
+                    },
+                );
                 Ok(())
             }
             Output::Trim(slot) => {
-                self.trace.line(|| format!("               {seat} trims its journal to {slot}"));
+                self.trace
+                    .line(|| format!("               {seat} trims its journal to {slot}"));
                 self.tally.sometimes.hit(Sometimes::JournalTrimmed);
                 self.oracle.on_trim(seat, slot)?;
                 self.nodes[seat.index()].disk.submit(Job::Trim(slot));
@@ -311,7 +372,8 @@ impl Cluster {
             return self.transmit(seat, envelope);
         }
         self.see_sent(seat, &envelope)?;
-        self.trace.line(|| format!("               {seat} <- itself {:?}", envelope.message));
+        self.trace
+            .line(|| format!("               {seat} <- itself {:?}", envelope.message));
         self.step(seat, Input::Receive(envelope));
         Ok(())
     }
@@ -320,7 +382,8 @@ impl Cluster {
         self.note_message(&envelope.message);
         let node = &self.nodes[seat.index()];
         let boot = node.boot().unwrap_or_default();
-        self.oracle.on_send(seat, boot, envelope, node.disk.store(), &mut self.tally)
+        self.oracle
+            .on_send(seat, boot, envelope, node.disk.store(), &mut self.tally)
     }
 
     /// A message leaves a node.
@@ -339,83 +402,61 @@ impl Cluster {
             format!("               {seat} -> {to} {:?}{fate}", envelope.message)
         });
         for at in [second, first].into_iter().flatten() {
-            let what = Happening::Deliver { from: seat, frame: frame.clone() };
-            self.schedule.push(at, Event::At { seat: to, boot: None, what });
+            let what = Happening::Deliver {
+                from: seat,
+                frame: frame.clone(),
+            };
+            self.schedule.push(
+                at,
+                Event::At {
+                    seat: to,
+                    boot: None,
+                    what,
+                },
+            );
         }
         Ok(())
     }
 
-    fn note_message(&mut self, message: &Message) {
-        let seen = match message {
-            Message::Promise { to: Some(_), .. } => Sometimes::PagedPromise,
-            Message::Promise { from, chosen, .. } if chosen >= from => Sometimes::AheadPromise,
-            Message::Reject { .. } => Sometimes::Refused,
-            Message::Decided { .. } => Sometimes::Decided,
-            Message::Chosen { values, .. } if !values.is_empty() => Sometimes::CaughtUp,
-            _ => return,
-        };
-        self.tally.sometimes.hit(seen);
-    }
-
-    /// Keeps count of who leads, for aiming faults and for coverage.
-    fn on_note(&mut self, seat: Seat, note: &Note) {
-        let duel = matches!(note, Note::Preparing(_))
-            && self.nodes.iter().any(|node| node.process.as_ref().is_some_and(|process| process.prepares));
-        let Some(process) = self.process(seat) else { return };
-        let seen = match note {
-            Note::Preparing(_) => {
-                process.prepares = true;
-                duel.then_some(Sometimes::Duel)
-            }
-            Note::Leading(ballot) => {
-                (process.prepares, process.leads) = (false, Some(*ballot));
-                Some(Sometimes::Elected)
-            }
-            Note::SteppedDown { .. } => {
-                (process.prepares, process.leads) = (false, None::<Ballot>);
-                Some(Sometimes::SteppedDown)
-            }
-            Note::Following(_) => {
-                (process.prepares, process.leads) = (false, None);
-                None
-            }
-            Note::QuorumLost => Some(Sometimes::QuorumLost),
-            Note::QuorumRegained => Some(Sometimes::QuorumRegained),
-            Note::OutOfReach { .. } => Some(Sometimes::OutOfReach),
-            Note::Misaddressed(_) => Some(Sometimes::Misaddressed),
-            _ => None,
-        };
-        if let Some(seen) = seen {
-            self.tally.sometimes.hit(seen);
-        }
-    }
-
     /// A command of this process is applied: its client hears that it is done.
     fn answer_done(&mut self, seat: Seat, entry: &paxos::Entry) -> Verdict {
-        let paxos::Value::Commands(batch) = &entry.value else { return Ok(()) };
+        let paxos::Value::Commands(batch) = &entry.value else {
+            return Ok(());
+        };
         for command in batch.iter().filter(|command| command.id.origin == seat.node()) {
-            let Some(process) = self.process(seat) else { return Ok(()) };
+            let Some(process) = self.process(seat) else {
+                return Ok(());
+            };
             if command.id.boot != process.boot {
                 continue;
             }
-            let Some(pending) = process.pending.remove(&command.id.sequence) else { continue };
+            let Some(pending) = process.pending.remove(&command.id.sequence) else {
+                continue;
+            };
             if process.leads.is_none() {
                 self.tally.sometimes.hit(Sometimes::WriteForwarded);
             }
             let (nodes, ledger_of) = (&self.nodes, &self.oracle);
-            let held = ledger_of.chosen_slot(command.id).map(|slot| holders(nodes, ledger_of, slot));
-            self.oracle.on_done(command.id, pending.op.begun, held.unwrap_or_default())?;
+            let held = ledger_of
+                .chosen_slot(command.id)
+                .map(|slot| holders(nodes, ledger_of, slot));
+            self.oracle
+                .on_done(command.id, pending.op.begun, held.unwrap_or_default())?;
             self.end(pending.client, pending.op.id, crate::client::End::Done);
         }
         Ok(())
     }
 
     fn on_answer(&mut self, seat: Seat, id: paxos::RequestId, outcome: Outcome) -> Verdict {
-        self.trace.mix(id.0 << 2 | u64::from(matches!(outcome, Outcome::Read(_))));
+        self.trace
+            .mix(id.0 << 2 | u64::from(matches!(outcome, Outcome::Read(_))));
         self.answer(seat, id, outcome)
     }
 }
 
 fn messages(envelopes: &[Envelope]) -> Vec<(Seat, &Message)> {
-    envelopes.iter().map(|envelope| (Seat::of(envelope.to.node), &envelope.message)).collect()
+    envelopes
+        .iter()
+        .map(|envelope| (Seat::of(envelope.to.node), &envelope.message))
+        .collect()
 }

@@ -15,8 +15,8 @@ use crate::node::{Pending, Process};
 use crate::seat::Seat;
 use crate::trace::digest;
 
-use super::event::{Event, Happening};
 use super::Cluster;
+use super::event::{Event, Happening};
 
 impl Cluster {
     pub(super) fn think_later(&mut self, client: usize) {
@@ -54,24 +54,47 @@ impl Cluster {
         self.clients[client].open = Some(op);
         let patience = load.patience();
         let what = Happening::Request { client, op: op.id };
-        self.schedule.push(self.now, Event::At { seat: op.seat, boot: None, what });
+        self.schedule.push(
+            self.now,
+            Event::At {
+                seat: op.seat,
+                boot: None,
+                what,
+            },
+        );
         self.later(patience, Event::GiveUp { client, op: op.id });
     }
 
     /// A request reaches a process.
     pub(super) fn on_request(&mut self, seat: Seat, client: usize, id: OpId) -> Verdict {
-        let Some(op) = self.clients[client].open.filter(|open| open.id == id) else { return Ok(()) };
+        let Some(op) = self.clients[client].open.filter(|open| open.id == id) else {
+            return Ok(());
+        };
         let size = self.random.workload.between(9, self.plan.load.largest as u64) as usize;
         let payload = (op.kind == Kind::Write).then(|| put(op.id, op.key, size));
         let (now, timeout) = (self.now, self.plan.load.timeout);
-        let Some(process) = self.nodes[seat.index()].process.as_mut() else { return Ok(()) };
+        let Some(process) = self.nodes[seat.index()].process.as_mut() else {
+            return Ok(());
+        };
         let facts = payload.as_ref().map(|payload| facts(op, payload));
         let request = RequestId(self.oracle.on_request(process.boot, facts));
         process.pending.insert(request.0, Pending { client, op });
         let deadline = process.clock.read(now) + timeout;
-        self.trace.line(|| format!("{now:?} {seat} takes {:?} {} of client {client} as request {}", op.kind, id.0, request.0));
+        self.trace.line(|| {
+            format!(
+                "{now:?} {seat} takes {:?} {} of client {client} as request {}",
+                op.kind, id.0, request.0
+            )
+        });
         match payload {
-            Some(payload) => self.step(seat, Input::Propose { id: request, payload, deadline }),
+            Some(payload) => self.step(
+                seat,
+                Input::Propose {
+                    id: request,
+                    payload,
+                    deadline,
+                },
+            ),
             None if self.plan.is(Mutant::ReadLocally) => {
                 let applied = process.machine.applied();
                 return self.answer(seat, request, Outcome::Read(applied));
@@ -84,8 +107,14 @@ impl Cluster {
     /// The replica answers a request.
     pub(super) fn answer(&mut self, seat: Seat, request: RequestId, outcome: Outcome) -> Verdict {
         let mutant = self.plan.is(Mutant::UnknownIsRefused);
-        let Some(process) = self.nodes[seat.index()].process.as_mut() else { return Ok(()) };
-        let id = CommandId { origin: seat.node(), boot: process.boot, sequence: request.0 };
+        let Some(process) = self.nodes[seat.index()].process.as_mut() else {
+            return Ok(());
+        };
+        let id = CommandId {
+            origin: seat.node(),
+            boot: process.boot,
+            sequence: request.0,
+        };
         let Some(Pending { client, op }) = process.pending.remove(&request.0) else {
             // The applier was faster: the command is done.
             return self.oracle.judge(answered_before(seat, request, &outcome));
@@ -95,7 +124,11 @@ impl Cluster {
                 let leads = process.leads.is_some();
                 self.oracle.judge(may_serve(seat, op, slot, process))?;
                 self.oracle.on_read(op.id, op.key, &process.machine, op.begun)?;
-                self.tally.sometimes.hit(if leads { Sometimes::LeaderRead } else { Sometimes::FollowerRead });
+                self.tally.sometimes.hit(if leads {
+                    Sometimes::LeaderRead
+                } else {
+                    Sometimes::FollowerRead
+                });
                 End::Done
             }
             Outcome::Unknown(_) if !mutant => {
@@ -151,7 +184,11 @@ impl Cluster {
         waiting: &VecDeque<(Option<u64>, Happening)>,
     ) {
         for (sequence, pending) in &process.pending {
-            let id = CommandId { origin: seat.node(), boot: process.boot, sequence: *sequence };
+            let id = CommandId {
+                origin: seat.node(),
+                boot: process.boot,
+                sequence: *sequence,
+            };
             self.oracle.on_unknown(id, &mut self.tally);
             self.end(pending.client, pending.op.id, End::Unknown);
         }
@@ -164,7 +201,9 @@ impl Cluster {
 
     /// A client's patience, which is longer than any request may take, is at its end.
     pub(super) fn give_up(&mut self, client: usize, id: OpId) -> Verdict {
-        let Some(op) = self.clients[client].open.filter(|open| open.id == id) else { return Ok(()) };
+        let Some(op) = self.clients[client].open.filter(|open| open.id == id) else {
+            return Ok(());
+        };
         let patience = self.plan.load.patience();
         let node = &self.nodes[op.seat.index()];
         if let Some(process) = node.process.as_ref().filter(|_| !node.paused) {
@@ -180,7 +219,13 @@ impl Cluster {
 }
 
 fn facts(op: Op, payload: &Bytes) -> CommandFacts {
-    CommandFacts { op: op.id, key: op.key, payload: digest(payload), fate: Fate::Open, chosen: None }
+    CommandFacts {
+        op: op.id,
+        key: op.key,
+        payload: digest(payload),
+        fate: Fate::Open,
+        chosen: None,
+    }
 }
 
 /// X2: a request has one answer. The applier may have been faster with "done" than the replica with "unknown".

@@ -73,7 +73,8 @@ impl Cluster {
         let target = self.target();
         let now = self.now;
         self.trace.mix(strike as u64 | u64::from(target.0) << 8);
-        self.trace.line(|| format!("{now:?} fault: {strike:?} (aimed at {target})"));
+        self.trace
+            .line(|| format!("{now:?} fault: {strike:?} (aimed at {target})"));
         let all: Vec<Seat> = Seat::all(self.nodes.len()).collect();
         match strike {
             Strike::Crash => {
@@ -93,7 +94,10 @@ impl Cluster {
             Strike::Isolate => self.cut(Fault::Isolation, |from, to| from == target || to == target),
             Strike::OneWay => {
                 let outward = self.random.faults.chance(500);
-                self.cut(Fault::OneWay, |from, to| if outward { from == target } else { to == target });
+                self.cut(
+                    Fault::OneWay,
+                    |from, to| if outward { from == target } else { to == target },
+                );
             }
             Strike::Split => {
                 let side = self.random.faults.word();
@@ -102,8 +106,10 @@ impl Cluster {
             }
             Strike::Region => {
                 let members = self.plan.configuration.members();
-                let inside: Vec<bool> =
-                    all.iter().map(|seat| members[seat.index()].region == members[target.index()].region).collect();
+                let inside: Vec<bool> = all
+                    .iter()
+                    .map(|seat| members[seat.index()].region == members[target.index()].region)
+                    .collect();
                 self.cut(Fault::RegionCut, |from, to| inside[from.index()] != inside[to.index()]);
             }
             Strike::Scramble => {

@@ -10,12 +10,7 @@ pub(super) trait Engine: Send + Sync + 'static {
     fn marks(&self) -> Result<Marks, String>;
 
     /// Shows the entries of the slots from `from` to `to`, both included, in slot order.
-    fn scan(
-        &self,
-        from: Slot,
-        to: Slot,
-        visit: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), String>;
+    fn scan(&self, from: Slot, to: Slot, visit: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>) -> Result<(), String>;
 
     /// Makes all changes durable, all or nothing, after everything that was committed before.
     fn commit(&self, changes: &Changes) -> Result<(), String>;

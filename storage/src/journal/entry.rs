@@ -43,7 +43,10 @@ mod tests {
 
     #[test]
     fn an_entry_of_another_slot_or_with_a_flipped_bit_is_refused() {
-        let ballot = Ballot { round: 3, leader: NodeId(2) };
+        let ballot = Ballot {
+            round: 3,
+            leader: NodeId(2),
+        };
         let logged = Logged::Voted(ballot, Value::Commands(Batch::pack([])));
         let bytes = encode(Slot(7), &logged);
         assert_eq!(decode(Slot(7), &bytes), Ok(logged));

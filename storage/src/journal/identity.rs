@@ -50,7 +50,9 @@ impl Identity {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Found {
-        let Some((format, rest)) = bytes.split_first_chunk() else { return Found::Rubbish };
+        let Some((format, rest)) = bytes.split_first_chunk() else {
+            return Found::Rubbish;
+        };
         match u32::from_le_bytes(*format) {
             FORMAT => match postcard::from_bytes::<Stored>(rest) {
                 Ok(stored) => Found::Identity(Identity {
@@ -80,15 +82,27 @@ impl Identity {
     pub fn differences(&self, expected: &Identity) -> Option<String> {
         let fields = [
             ("cluster", self.cluster.clone(), expected.cluster.clone()),
-            ("cluster id", format!("{:016x}", self.cluster_id.0), format!("{:016x}", expected.cluster_id.0)),
+            (
+                "cluster id",
+                format!("{:016x}", self.cluster_id.0),
+                format!("{:016x}", expected.cluster_id.0),
+            ),
             ("node", self.node.to_string(), expected.node.to_string()),
-            ("incarnation", self.incarnation.to_string(), expected.incarnation.to_string()),
+            (
+                "incarnation",
+                self.incarnation.to_string(),
+                expected.incarnation.to_string(),
+            ),
         ];
         let differences: Vec<String> = fields
             .into_iter()
             .filter(|(_, found, expected)| found != expected)
             .map(|(field, found, expected)| format!("its {field} is {found}, not {expected}"))
             .collect();
-        if differences.is_empty() { None } else { Some(differences.join("; ")) }
+        if differences.is_empty() {
+            None
+        } else {
+            Some(differences.join("; "))
+        }
     }
 }

@@ -45,12 +45,18 @@ impl Metrics {
                 exponential_buckets(256.0, 4.0, 10)?,
             )?,
             queue_bytes: gauge("synod_journal_queue_bytes", "Bytes that wait for the disk.")?,
-            trimmed: gauge("synod_journal_trimmed_slot", "Every slot up to here is gone from the journal.")?,
+            trimmed: gauge(
+                "synod_journal_trimmed_slot",
+                "Every slot up to here is gone from the journal.",
+            )?,
             log_entries: gauge(
                 "synod_journal_log_entries",
                 "Slots between the trimmed prefix and the highest slot written by this process.",
             )?,
-            log_bytes: gauge("synod_journal_log_bytes", "Bytes of the journal on the disk and in its buffers.")?,
+            log_bytes: gauge(
+                "synod_journal_log_bytes",
+                "Bytes of the journal on the disk and in its buffers.",
+            )?,
         })
     }
 }

@@ -109,14 +109,34 @@ impl Journal {
         hooks: Hooks,
         registry: &Registry,
     ) -> Result<Journal, OpenError> {
-        let metrics = Metrics::register(registry)
-            .map_err(|error| OpenError::Engine { dir: dir.to_owned(), reason: error.to_string() })?;
+        let metrics = Metrics::register(registry).map_err(|error| OpenError::Engine {
+            dir: dir.to_owned(),
+            reason: error.to_string(),
+        })?;
         let engine: Arc<dyn Engine> = Arc::new(RocksEngine::open(dir, expected, settings)?);
         let queue = Arc::new(Queue::new(settings.max_queued_writes, settings.max_queued_bytes));
-        let marks = engine.marks().map_err(|reason| OpenError::Engine { dir: dir.to_owned(), reason })?;
-        let writer = writer::spawn(Arc::clone(&engine), Arc::clone(&queue), marks, settings.sync_delay, hooks, metrics)
-            .map_err(|error| OpenError::Engine { dir: dir.to_owned(), reason: error.to_string() })?;
-        Ok(Journal { place: dir.to_owned(), engine, queue, writer: Some(writer) })
+        let marks = engine.marks().map_err(|reason| OpenError::Engine {
+            dir: dir.to_owned(),
+            reason,
+        })?;
+        let writer = writer::spawn(
+            Arc::clone(&engine),
+            Arc::clone(&queue),
+            marks,
+            settings.sync_delay,
+            hooks,
+            metrics,
+        )
+        .map_err(|error| OpenError::Engine {
+            dir: dir.to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(Journal {
+            place: dir.to_owned(),
+            engine,
+            queue,
+            writer: Some(writer),
+        })
     }
 
     /// What the journal holds, for a state machine that has durably applied every slot up to `applied`.
@@ -167,7 +187,13 @@ impl Journal {
                 marks.trimmed.next()
             )));
         }
-        Ok(Recovered { promised: marks.promised, chosen, applied, trimmed: marks.trimmed, log })
+        Ok(Recovered {
+            promised: marks.promised,
+            chosen,
+            applied,
+            trimmed: marks.trimmed,
+            log,
+        })
     }
 
     /// Queues writes, which must be numbered in the order in which they are submitted. Never blocks on the disk.
@@ -215,7 +241,11 @@ impl Journal {
                     }
                 }
                 next = slot.next();
-                if bytes >= max_bytes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if bytes >= max_bytes {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })
             .map_err(LoadError::Engine)?;
         if let Some(fault) = fault {
@@ -228,11 +258,17 @@ impl Journal {
     }
 
     fn damaged(&self, what: String) -> OpenError {
-        OpenError::Damaged { dir: self.place.clone(), what }
+        OpenError::Damaged {
+            dir: self.place.clone(),
+            what,
+        }
     }
 
     fn unreadable(&self, reason: String) -> OpenError {
-        OpenError::Engine { dir: self.place.clone(), reason }
+        OpenError::Engine {
+            dir: self.place.clone(),
+            reason,
+        }
     }
 }
 

@@ -35,7 +35,12 @@ pub(super) struct Work {
 
 impl Queue {
     pub(super) fn new(max_writes: usize, max_bytes: usize) -> Queue {
-        Queue { waiting: Mutex::default(), arrived: Condvar::new(), max_writes, max_bytes }
+        Queue {
+            waiting: Mutex::default(),
+            arrived: Condvar::new(),
+            max_writes,
+            max_bytes,
+        }
     }
 
     pub(super) fn push(&self, writes: Vec<Write>) -> Result<(), SubmitError> {
@@ -74,7 +79,10 @@ impl Queue {
     pub(super) fn take(&self, trim: Slot) -> Work {
         let mut waiting = self.lock();
         while waiting.writes.is_empty() && waiting.trim <= trim && waiting.ended.is_none() {
-            waiting = self.arrived.wait(waiting).expect("no thread panics while it holds the lock");
+            waiting = self
+                .arrived
+                .wait(waiting)
+                .expect("no thread panics while it holds the lock");
         }
         Work {
             writes: std::mem::take(&mut waiting.writes),

@@ -35,9 +35,16 @@ pub(super) struct RocksEngine {
 
 impl RocksEngine {
     pub(super) fn create(dir: &Path, identity: &Identity) -> Result<(), OpenError> {
-        let failed = |reason: String| OpenError::Engine { dir: dir.to_owned(), reason };
+        let failed = |reason: String| OpenError::Engine {
+            dir: dir.to_owned(),
+            reason,
+        };
         fs::create_dir_all(dir).map_err(|error| failed(error.to_string()))?;
-        if fs::read_dir(dir).map_err(|error| failed(error.to_string()))?.next().is_some() {
+        if fs::read_dir(dir)
+            .map_err(|error| failed(error.to_string()))?
+            .next()
+            .is_some()
+        {
             return Err(OpenError::NotEmpty { dir: dir.to_owned() });
         }
         let mut options = options(JournalSettings::default());
@@ -46,12 +53,15 @@ impl RocksEngine {
         let db = DB::open(&options, dir).map_err(|error| refusal(dir, &error))?;
         let mut batch = WriteBatch::default();
         batch.put(IDENTITY, identity.to_bytes());
-        db.write_opt(batch, &synced()).map_err(|error| failed(error.to_string()))?;
+        db.write_opt(batch, &synced())
+            .map_err(|error| failed(error.to_string()))?;
         // The identity must not live in a log file only: a journal whose log file is gone still says whose it is.
         db.flush().map_err(|error| failed(error.to_string()))?;
         drop(db);
         if let Some(parent) = dir.canonicalize().ok().as_deref().and_then(Path::parent) {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(error.to_string()))?;
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(|error| failed(error.to_string()))?;
         }
         Ok(())
     }
@@ -63,28 +73,48 @@ impl RocksEngine {
             return Err(if empty {
                 OpenError::Missing { dir: dir.to_owned() }
             } else {
-                OpenError::Damaged { dir: dir.to_owned(), what: "the file CURRENT is missing".to_owned() }
+                OpenError::Damaged {
+                    dir: dir.to_owned(),
+                    what: "the file CURRENT is missing".to_owned(),
+                }
             });
         }
         if let Some(holder) = holder(&dir.join("LOCK")) {
-            return Err(OpenError::Locked { dir: dir.to_owned(), holder: Some(holder) });
+            return Err(OpenError::Locked {
+                dir: dir.to_owned(),
+                holder: Some(holder),
+            });
         }
         tail::check(dir)?;
         let mut options = options(settings);
         options.create_if_missing(false);
         let db = DB::open(&options, dir).map_err(|error| refusal(dir, &error))?;
         let identity = db.get(IDENTITY).map_err(|error| refusal(dir, &error))?;
-        let Some(identity) = identity else { return Err(OpenError::Unfinished { dir: dir.to_owned() }) };
+        let Some(identity) = identity else {
+            return Err(OpenError::Unfinished { dir: dir.to_owned() });
+        };
         match Identity::decode(&identity) {
             Found::Identity(found) => {
                 if let Some(differences) = found.differences(expected) {
-                    return Err(OpenError::Foreign { dir: dir.to_owned(), differences });
+                    return Err(OpenError::Foreign {
+                        dir: dir.to_owned(),
+                        differences,
+                    });
                 }
             }
-            Found::Newer(found) => return Err(OpenError::Newer { dir: dir.to_owned(), found, known: FORMAT }),
+            Found::Newer(found) => {
+                return Err(OpenError::Newer {
+                    dir: dir.to_owned(),
+                    found,
+                    known: FORMAT,
+                });
+            }
             Found::Rubbish => {
                 let what = format!("{identity:?} is not an identity");
-                return Err(OpenError::Damaged { dir: dir.to_owned(), what });
+                return Err(OpenError::Damaged {
+                    dir: dir.to_owned(),
+                    what,
+                });
             }
         }
         Ok(RocksEngine { db, synced: synced() })
@@ -95,7 +125,10 @@ impl RocksEngine {
             None => Ok(None),
             Some(bytes) => match bytes.as_slice().try_into() {
                 Ok(bytes) => Ok(Some(u64::from_be_bytes(bytes))),
-                Err(_) => Err(format!("\"{}\" holds {bytes:?}, which is not a number", key.escape_ascii())),
+                Err(_) => Err(format!(
+                    "\"{}\" holds {bytes:?}, which is not a number",
+                    key.escape_ascii()
+                )),
             },
         }
     }
@@ -114,23 +147,21 @@ impl Engine for RocksEngine {
             },
         };
         let slot = |key| self.number(key).map(|number| Slot(number.unwrap_or(0)));
-        Ok(Marks { promised, chosen: slot(CHOSEN)?, trimmed: slot(TRIMMED)? })
+        Ok(Marks {
+            promised,
+            chosen: slot(CHOSEN)?,
+            trimmed: slot(TRIMMED)?,
+        })
     }
 
-    fn scan(
-        &self,
-        from: Slot,
-        to: Slot,
-        visit: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), String> {
+    fn scan(&self, from: Slot, to: Slot, visit: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>) -> Result<(), String> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(LOG_END);
         options.fill_cache(false);
         let mut cursor = self.db.raw_iterator_opt(options);
         cursor.seek(log_key(from));
         while let Some((key, value)) = cursor.item() {
-            let slot = slot_of(key)
-                .ok_or_else(|| format!("\"{}\" is not the key of a slot", key.escape_ascii()))?;
+            let slot = slot_of(key).ok_or_else(|| format!("\"{}\" is not the key of a slot", key.escape_ascii()))?;
             if slot > to || visit(slot, value).is_break() {
                 return Ok(());
             }
@@ -158,13 +189,17 @@ impl Engine for RocksEngine {
             batch.delete_range(log_key(Slot::ZERO), log_key(slot.next()));
             batch.put(TRIMMED, slot.0.to_be_bytes());
         }
-        self.db.write_opt(batch, &self.synced).map_err(|error| error.to_string())
+        self.db
+            .write_opt(batch, &self.synced)
+            .map_err(|error| error.to_string())
     }
 
     /// Drops files that hold nothing but trimmed slots. Dropping a file may bring back older entries of trimmed slots
     /// that it covered; nobody looks below the trimmed mark, and the next call drops them too.
     fn reclaim(&self, to: Slot) -> Result<(), String> {
-        self.db.delete_file_in_range(log_key(Slot::ZERO), log_key(to)).map_err(|error| error.to_string())
+        self.db
+            .delete_file_in_range(log_key(Slot::ZERO), log_key(to))
+            .map_err(|error| error.to_string())
     }
 
     fn size(&self) -> u64 {
@@ -221,9 +256,10 @@ fn refusal(dir: &Path, error: &rocksdb::Error) -> OpenError {
     let dir = dir.to_owned();
     match error.kind() {
         rocksdb::ErrorKind::Corruption => OpenError::Damaged { dir, what: reason },
-        rocksdb::ErrorKind::IOError if reason.contains("lock") => {
-            OpenError::Locked { holder: holder(&dir.join("LOCK")), dir }
-        }
+        rocksdb::ErrorKind::IOError if reason.contains("lock") => OpenError::Locked {
+            holder: holder(&dir.join("LOCK")),
+            dir,
+        },
         _ => OpenError::Engine { dir, reason },
     }
 }
@@ -236,6 +272,10 @@ fn holder(file: &Path) -> Option<u32> {
         let mut fields = line.split_whitespace();
         let pid = fields.nth(4)?;
         let file = fields.next()?;
-        if file.rsplit(':').next() == Some(inode.as_str()) { pid.parse().ok() } else { None }
+        if file.rsplit(':').next() == Some(inode.as_str()) {
+            pid.parse().ok()
+        } else {
+            None
+        }
     })
 }

@@ -18,8 +18,14 @@ const HEADER: usize = 7;
 
 /// Refuses if a log file in `dir` is damaged anywhere but in an incomplete end, or if there is none.
 pub(super) fn check(dir: &Path) -> Result<(), OpenError> {
-    let failed = |error: std::io::Error| OpenError::Engine { dir: dir.to_owned(), reason: error.to_string() };
-    let damaged = |what| OpenError::Damaged { dir: dir.to_owned(), what };
+    let failed = |error: std::io::Error| OpenError::Engine {
+        dir: dir.to_owned(),
+        reason: error.to_string(),
+    };
+    let damaged = |what| OpenError::Damaged {
+        dir: dir.to_owned(),
+        what,
+    };
     let mut any = false;
     for file in fs::read_dir(dir).map_err(failed)? {
         let path = file.map_err(failed)?.path();
@@ -36,7 +42,13 @@ pub(super) fn check(dir: &Path) -> Result<(), OpenError> {
             )));
         }
     }
-    if any { Ok(()) } else { Err(damaged("it has no log file, and an open journal always has one".to_owned())) }
+    if any {
+        Ok(())
+    } else {
+        Err(damaged(
+            "it has no log file, and an open journal always has one".to_owned(),
+        ))
+    }
 }
 
 /// What is at some place of a log file.
@@ -69,14 +81,22 @@ fn look(bytes: &[u8], at: usize) -> At {
     if block_end - at < HEADER {
         return At::Good(block_end);
     }
-    let Some(header) = bytes[at..].first_chunk::<HEADER>() else { return At::Cut };
+    let Some(header) = bytes[at..].first_chunk::<HEADER>() else {
+        return At::Cut;
+    };
     let [a, b, c, d, low, high, kind] = *header;
     let end = at + HEADER + usize::from(u16::from_le_bytes([low, high]));
     if kind == 0 || end > block_end {
         return At::Bad;
     }
-    let Some(checked) = bytes.get(at + HEADER - 1..end) else { return At::Cut };
-    if mask(crc32c::crc32c(checked)) == u32::from_le_bytes([a, b, c, d]) { At::Good(end) } else { At::Bad }
+    let Some(checked) = bytes.get(at + HEADER - 1..end) else {
+        return At::Cut;
+    };
+    if mask(crc32c::crc32c(checked)) == u32::from_le_bytes([a, b, c, d]) {
+        At::Good(end)
+    } else {
+        At::Bad
+    }
 }
 
 /// Whether a record that carries data begins here.
@@ -128,7 +148,11 @@ mod tests {
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[at] ^= 1 << bit;
-                let start = *starts.iter().rev().find(|start| **start <= at).expect("the first begins at 0");
+                let start = *starts
+                    .iter()
+                    .rev()
+                    .find(|start| **start <= at)
+                    .expect("the first begins at 0");
                 let in_last_length = start == starts[3] && (4..6).contains(&(at - start));
                 if in_last_length {
                     // The last record may then look cut off; whether it was acknowledged cannot be seen here.

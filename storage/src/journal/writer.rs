@@ -51,7 +51,9 @@ pub(super) fn spawn(
         bytes_since_trim: 0,
         commits: 0,
     };
-    std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(hooks))
+    std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || writer.run(hooks))
 }
 
 /// Reports the end of the thread if nothing else did.
@@ -79,11 +81,23 @@ impl Drop for Alarm {
 
 impl Writer {
     fn run(mut self, hooks: Hooks) {
-        let Hooks { mut release, mut persisted, failed } = hooks;
-        let mut alarm = Alarm { queue: Arc::clone(&self.queue), failed: Some(failed) };
+        let Hooks {
+            mut release,
+            mut persisted,
+            failed,
+        } = hooks;
+        let mut alarm = Alarm {
+            queue: Arc::clone(&self.queue),
+            failed: Some(failed),
+        };
         let mut asked = Slot::ZERO;
         loop {
-            let Work { writes, bytes, trim, last } = self.queue.take(asked);
+            let Work {
+                writes,
+                bytes,
+                trim,
+                last,
+            } = self.queue.take(asked);
             asked = trim;
             let (changes, messages, newest) = self.gather(writes, trim);
             if let Err(reason) = self.commit(&changes, bytes) {
@@ -199,7 +213,9 @@ impl Writer {
         }
         self.metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
         self.metrics.batch_bytes.observe(bytes as f64);
-        self.metrics.log_entries.set(self.last_slot.0.saturating_sub(self.marks.trimmed.0) as i64);
+        self.metrics
+            .log_entries
+            .set(self.last_slot.0.saturating_sub(self.marks.trimmed.0) as i64);
         if self.commits.is_multiple_of(SIZE_EVERY) {
             self.metrics.log_bytes.set(self.engine.size() as i64);
         }

@@ -93,7 +93,11 @@ impl<T: Tables> Machine<T> {
     /// How far the state machine has come.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress { applied: self.applied, revision: Revision(self.revision), digest: self.digest.0 }
+        Progress {
+            applied: self.applied,
+            revision: Revision(self.revision),
+            digest: self.digest.0,
+        }
     }
 
     /// Applies chosen entries, which follow on what is applied without a gap (C2).
@@ -169,7 +173,13 @@ impl<T: Tables> Machine<T> {
                     Err(reason @ Undecodable::Newer(_)) => return Err(ApplyError::Newer { slot, reason }),
                 };
                 if wants {
-                    answers.push((command.id, Applied { revision: Revision(self.revision), result }));
+                    answers.push((
+                        command.id,
+                        Applied {
+                            revision: Revision(self.revision),
+                            result,
+                        },
+                    ));
                 }
             }
         }
@@ -199,21 +209,26 @@ impl<T: Tables> Machine<T> {
             return Ok(head);
         }
         let mut head = None;
-        self.view(i64::MAX).walk(super::span::Span::One(key), i64::MAX, &mut |found| {
-            head = Some(Head {
-                create_revision: found.create_revision,
-                version: found.version,
-                lease: found.lease,
-            });
-            std::ops::ControlFlow::Break(())
-        })?;
+        self.view(i64::MAX)
+            .walk(super::span::Span::One(key), i64::MAX, &mut |found| {
+                head = Some(Head {
+                    create_revision: found.create_revision,
+                    version: found.version,
+                    lease: found.lease,
+                });
+                std::ops::ControlFlow::Break(())
+            })?;
         self.heads.note(key, head);
         Ok(head)
     }
 
     /// Gives `key` a new version in `revision`; everything that is ever changed is changed here.
     pub(super) fn record(&mut self, key: &Bytes, revision: i64, record: Record<'_>) {
-        let value = if let Record::Put { value, .. } = record { value.len() } else { 0 };
+        let value = if let Record::Put { value, .. } = record {
+            value.len()
+        } else {
+            0
+        };
         let mut bytes = Vec::with_capacity(value + 16);
         record.encode(&mut bytes);
         self.digest.number(revision.cast_unsigned());
@@ -222,7 +237,16 @@ impl<T: Tables> Machine<T> {
         self.pending.add(key, revision, bytes);
         let head = match record {
             Record::Deleted => None,
-            Record::Put { create_revision, version, lease, .. } => Some(Head { create_revision, version, lease }),
+            Record::Put {
+                create_revision,
+                version,
+                lease,
+                ..
+            } => Some(Head {
+                create_revision,
+                version,
+                lease,
+            }),
         };
         self.heads.note(key, head);
     }

@@ -37,7 +37,9 @@ impl Heads {
     /// A cache that takes about so many bytes.
     pub(super) fn new(bytes: usize) -> Heads {
         let typical = weight(24);
-        Heads { cache: Cache::with_weighter((bytes as u64 / typical) as usize, bytes as u64, Bytes) }
+        Heads {
+            cache: Cache::with_weighter((bytes as u64 / typical) as usize, bytes as u64, Bytes),
+        }
     }
 
     /// The head of a key, if it is known.

@@ -80,14 +80,19 @@ impl Pending {
             Span::Between(from, end) => (Bound::Included(from), Bound::Excluded(end.max(from))),
             Span::From(from) => (Bound::Included(from), Bound::Unbounded),
         };
-        self.keys.range::<[u8], _>((from, to)).filter_map(move |(key, versions)| {
-            let (revision, record) = seen(versions, revision)?;
-            Some((&key[..], revision, record))
-        })
+        self.keys
+            .range::<[u8], _>((from, to))
+            .filter_map(move |(key, versions)| {
+                let (revision, record) = seen(versions, revision)?;
+                Some((&key[..], revision, record))
+            })
     }
 }
 
 fn seen(versions: &[Version], revision: i64) -> Option<(i64, Record<'_>)> {
     let version = versions.iter().rev().find(|version| version.revision <= revision)?;
-    Some((version.revision, Record::decode(&version.record).expect("the record was encoded here")))
+    Some((
+        version.revision,
+        Record::decode(&version.record).expect("the record was encoded here"),
+    ))
 }

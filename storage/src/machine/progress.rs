@@ -26,8 +26,11 @@ const LEN: usize = 1 + 8 + 8 + 8;
 
 impl Progress {
     /// Nothing is applied.
-    pub(super) const START: Progress =
-        Progress { applied: Slot::ZERO, revision: Revision::FIRST, digest: Digest::START.0 };
+    pub(super) const START: Progress = Progress {
+        applied: Slot::ZERO,
+        revision: Revision::FIRST,
+        digest: Digest::START.0,
+    };
 
     pub(super) fn encode(self) -> [u8; LEN] {
         let mut bytes = [FORMAT; LEN];
@@ -39,7 +42,9 @@ impl Progress {
 
     /// What the tables say; empty tables are at the start.
     pub(super) fn load(tables: &impl Tables) -> Result<Progress, TablesError> {
-        let Some(bytes) = tables.get(keys::META)? else { return Ok(Progress::START) };
+        let Some(bytes) = tables.get(keys::META)? else {
+            return Ok(Progress::START);
+        };
         let numbers: [u8; LEN] = match <[u8; LEN]>::try_from(bytes.as_slice()) {
             Ok(numbers) if numbers[0] == FORMAT => numbers,
             _ => return Err(TablesError::Damaged { what: fault(&bytes) }),
@@ -73,8 +78,11 @@ pub(super) struct Shared<T> {
 impl<T: Tables> Shared<T> {
     pub(super) fn open(tables: T) -> Result<(Arc<Shared<T>>, Progress), TablesError> {
         let progress = Progress::load(&tables)?;
-        let shared =
-            Shared { tables, published: RwLock::new(progress), flushed: RwLock::new(progress.applied) };
+        let shared = Shared {
+            tables,
+            published: RwLock::new(progress),
+            flushed: RwLock::new(progress.applied),
+        };
         Ok((Arc::new(shared), progress))
     }
 
@@ -83,7 +91,10 @@ impl<T: Tables> Shared<T> {
     }
 
     pub(super) fn publish(&self, progress: Progress) {
-        *self.published.write().expect("no thread panics while it holds the lock") = progress;
+        *self
+            .published
+            .write()
+            .expect("no thread panics while it holds the lock") = progress;
     }
 
     pub(super) fn flushed(&self) -> Slot {

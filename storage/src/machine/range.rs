@@ -33,7 +33,11 @@ impl Range {
     fn keeps(&self, found: &Found<'_>) -> bool {
         let within = |revision, min, max| (min == 0 || revision >= min) && (max == 0 || revision <= max);
         within(found.mod_revision, self.min_mod_revision, self.max_mod_revision)
-            && within(found.create_revision, self.min_create_revision, self.max_create_revision)
+            && within(
+                found.create_revision,
+                self.min_create_revision,
+                self.max_create_revision,
+            )
     }
 
     fn in_key_order(&self) -> bool {
@@ -49,7 +53,11 @@ impl Range {
             SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
             SortTarget::Value => a.value.cmp(&b.value),
         };
-        if self.sort_order == SortOrder::Descend { ascending.reverse() } else { ascending }
+        if self.sort_order == SortOrder::Descend {
+            ascending.reverse()
+        } else {
+            ascending
+        }
     }
 }
 
@@ -66,8 +74,17 @@ struct Collected<'r> {
 
 impl<'r> Collected<'r> {
     fn new(range: &'r Range) -> Collected<'r> {
-        let limit = usize::try_from(range.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        Collected { range, limit, kvs: Vec::new(), count: 0, passed: 0 }
+        let limit = usize::try_from(range.limit)
+            .ok()
+            .filter(|limit| *limit > 0)
+            .unwrap_or(usize::MAX);
+        Collected {
+            range,
+            limit,
+            kvs: Vec::new(),
+            count: 0,
+            passed: 0,
+        }
     }
 
     fn take(&mut self, found: &Found<'_>) {
@@ -100,6 +117,10 @@ impl<'r> Collected<'r> {
             self.kvs.iter_mut().for_each(|kv| kv.value.clear());
         }
         let more = self.passed > self.limit;
-        RangeReply { kvs: self.kvs, more, count: self.count }
+        RangeReply {
+            kvs: self.kvs,
+            more,
+            count: self.count,
+        }
     }
 }

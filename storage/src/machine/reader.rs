@@ -21,7 +21,9 @@ pub struct Reader<T: Tables> {
 
 impl<T: Tables> Clone for Reader<T> {
     fn clone(&self) -> Reader<T> {
-        Reader { shared: Arc::clone(&self.shared) }
+        Reader {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
@@ -59,7 +61,10 @@ impl<T: Tables> Reader<T> {
     /// # Panics
     /// If the transaction could write: those go through the log.
     pub fn txn(&self, txn: &Txn) -> Result<(TxnReply, Revision), ReadError> {
-        assert!(txn.is_read_only(), "a transaction that could write was to be evaluated as a read");
+        assert!(
+            txn.is_read_only(),
+            "a transaction that could write was to be evaluated as a read"
+        );
         let view = self.view();
         let mut path = Vec::new();
         view.path(txn, &mut path)?;
@@ -110,7 +115,10 @@ fn evaluate<T: Tables>(
             Op::Txn(nested) => OpResult::Txn(evaluate(view, nested, path)?),
             Op::Put(_) | Op::DeleteRange(_) => unreachable!("the transaction only reads"),
         };
-        responses.push(OpReply { revision: Revision(view.now), result });
+        responses.push(OpReply {
+            revision: Revision(view.now),
+            result,
+        });
     }
     Ok(TxnReply { succeeded, responses })
 }
@@ -122,7 +130,9 @@ pub struct Flusher<T: Tables> {
 
 impl<T: Tables> Clone for Flusher<T> {
     fn clone(&self) -> Flusher<T> {
-        Flusher { shared: Arc::clone(&self.shared) }
+        Flusher {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 

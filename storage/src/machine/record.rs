@@ -29,7 +29,12 @@ impl<'a> Record<'a> {
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
         match *self {
             Record::Deleted => bytes.push(DELETED),
-            Record::Put { create_revision, version, lease, value } => {
+            Record::Put {
+                create_revision,
+                version,
+                lease,
+                value,
+            } => {
                 bytes.push(PUT);
                 push_number(bytes, create_revision);
                 push_number(bytes, version);
@@ -109,7 +114,13 @@ mod tests {
     #[test]
     fn small_numbers_take_a_byte_each() {
         let mut bytes = Vec::new();
-        Record::Put { create_revision: 5, version: 1, lease: 0, value: b"v" }.encode(&mut bytes);
+        Record::Put {
+            create_revision: 5,
+            version: 1,
+            lease: 0,
+            value: b"v",
+        }
+        .encode(&mut bytes);
         assert_eq!(bytes, [PUT, 5, 1, 0, b'v']);
     }
 }

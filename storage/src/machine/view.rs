@@ -42,7 +42,11 @@ impl Found<'_> {
             create_revision: self.create_revision,
             mod_revision: self.mod_revision,
             version: self.version,
-            value: if with_value { Bytes::copy_from_slice(self.value) } else { Bytes::new() },
+            value: if with_value {
+                Bytes::copy_from_slice(self.value)
+            } else {
+                Bytes::new()
+            },
             lease: self.lease,
         }
     }
@@ -115,13 +119,14 @@ impl<'a, T: Tables> View<'a, T> {
         keys::version_key(&mut table_key, key, revision);
         let mut damage = None;
         let mut parsed = Vec::new();
-        self.tables.first_in_group(&table_key, &mut |table_key, bytes| {
-            match (keys::parse(table_key, &mut parsed), Record::decode(bytes)) {
-                (Some(mod_revision), Some(record)) => {
-                    let _ = show(key, mod_revision, record, visit);
-                }
-                _ => damage = Some(damaged(table_key)),
+        self.tables.first_in_group(&table_key, &mut |table_key, bytes| match (
+            keys::parse(table_key, &mut parsed),
+            Record::decode(bytes),
+        ) {
+            (Some(mod_revision), Some(record)) => {
+                let _ = show(key, mod_revision, record, visit);
             }
+            _ => damage = Some(damaged(table_key)),
         })?;
         damage.map_or(Ok(()), Err)
     }
@@ -143,33 +148,34 @@ impl<'a, T: Tables> View<'a, T> {
         // The key that was shown last: older versions of it are stepped over.
         let mut shown: Option<Vec<u8>> = None;
         let mut steps = 0;
-        self.tables.scan(&keys::floor(from), Some(&end), &mut |table_key, bytes| {
-            let Some(mod_revision) = keys::parse(table_key, &mut key) else {
-                damage = Some(damaged(table_key));
-                return Step::Stop;
-            };
-            let old = shown.as_ref() == Some(&key);
-            if old || mod_revision > revision {
-                steps += 1;
-                if steps < STEPS {
-                    return Step::Next;
+        self.tables
+            .scan(&keys::floor(from), Some(&end), &mut |table_key, bytes| {
+                let Some(mod_revision) = keys::parse(table_key, &mut key) else {
+                    damage = Some(damaged(table_key));
+                    return Step::Stop;
+                };
+                let old = shown.as_ref() == Some(&key);
+                if old || mod_revision > revision {
+                    steps += 1;
+                    if steps < STEPS {
+                        return Step::Next;
+                    }
+                    steps = 0;
+                    return Step::Seek(if old {
+                        keys::behind_group(table_key)
+                    } else {
+                        keys::at_revision(table_key, revision)
+                    });
                 }
                 steps = 0;
-                return Step::Seek(if old {
-                    keys::behind_group(table_key)
-                } else {
-                    keys::at_revision(table_key, revision)
-                });
-            }
-            steps = 0;
-            let Some(record) = Record::decode(bytes) else {
-                damage = Some(damaged(table_key));
-                return Step::Stop;
-            };
-            let flow = visit(&key, mod_revision, record);
-            std::mem::swap(shown.get_or_insert_default(), &mut key);
-            if flow.is_break() { Step::Stop } else { Step::Next }
-        })?;
+                let Some(record) = Record::decode(bytes) else {
+                    damage = Some(damaged(table_key));
+                    return Step::Stop;
+                };
+                let flow = visit(&key, mod_revision, record);
+                std::mem::swap(shown.get_or_insert_default(), &mut key);
+                if flow.is_break() { Step::Stop } else { Step::Next }
+            })?;
         damage.map_or(Ok(()), Err)
     }
 
@@ -189,13 +195,24 @@ impl<'a, T: Tables> View<'a, T> {
         self.walk(Span::new(&compare.key, &compare.range_end), self.now, &mut |found| {
             any = true;
             all = compare.holds_for(&found);
-            if all { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if all {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
         if any {
             return Ok(all);
         }
         // A key that does not exist has no value, not even an empty one.
-        let missing = Found { key: b"", mod_revision: 0, create_revision: 0, version: 0, lease: 0, value: b"" };
+        let missing = Found {
+            key: b"",
+            mod_revision: 0,
+            create_revision: 0,
+            version: 0,
+            lease: 0,
+            value: b"",
+        };
         Ok(!matches!(compare.target, CompareTarget::Value(_)) && compare.holds_for(&missing))
     }
 
@@ -240,12 +257,24 @@ fn show(
 ) -> ControlFlow<()> {
     match record {
         Record::Deleted => ControlFlow::Continue(()),
-        Record::Put { create_revision, version, lease, value } => {
-            visit(Found { key, mod_revision, create_revision, version, lease, value })
-        }
+        Record::Put {
+            create_revision,
+            version,
+            lease,
+            value,
+        } => visit(Found {
+            key,
+            mod_revision,
+            create_revision,
+            version,
+            lease,
+            value,
+        }),
     }
 }
 
 fn damaged(table_key: &[u8]) -> TablesError {
-    TablesError::Damaged { what: format!("no version of a key can be read at \"{}\"", table_key.escape_ascii()) }
+    TablesError::Damaged {
+        what: format!("no version of a key can be read at \"{}\"", table_key.escape_ascii()),
+    }
 }

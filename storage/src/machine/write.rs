@@ -9,9 +9,7 @@ use super::command::{Command, DeleteRange, Op, Put, Range, Txn};
 use super::error::KvError;
 use super::heads::Head;
 use super::record::Record;
-use super::reply::{
-    DeleteRangeReply, KeyValue, OpReply, OpResult, PutReply, RangeReply, Reply, Revision, TxnReply,
-};
+use super::reply::{DeleteRangeReply, KeyValue, OpReply, OpResult, PutReply, RangeReply, Reply, Revision, TxnReply};
 use super::span::Span;
 use super::view::View;
 use crate::tables::{Tables, TablesError};
@@ -35,7 +33,12 @@ type Path = std::vec::IntoIter<bool>;
 impl<'m, T: Tables> Write<'m, T> {
     pub(super) fn new(machine: &'m mut Machine<T>, wants: bool) -> Write<'m, T> {
         let revision = machine.revision + 1;
-        Write { machine, revision, changed: false, wants }
+        Write {
+            machine,
+            revision,
+            changed: false,
+            wants,
+        }
     }
 
     /// Does the command. Whatever can fail is checked before the first change.
@@ -122,9 +125,20 @@ impl<'m, T: Tables> Write<'m, T> {
             Some(Head { lease, .. }) if put.ignore_lease => lease,
             _ => put.lease,
         };
-        self.machine.record(&put.key, self.revision, Record::Put { create_revision, version, lease, value });
+        self.machine.record(
+            &put.key,
+            self.revision,
+            Record::Put {
+                create_revision,
+                version,
+                lease,
+                value,
+            },
+        );
         self.changed = true;
-        Ok(PutReply { prev_kv: previous.filter(|_| wants_previous) })
+        Ok(PutReply {
+            prev_kv: previous.filter(|_| wants_previous),
+        })
     }
 
     fn delete_range(&mut self, delete: &DeleteRange) -> Result<DeleteRangeReply, TablesError> {
@@ -151,12 +165,17 @@ impl<'m, T: Tables> Write<'m, T> {
             self.machine.record(key, self.revision, Record::Deleted);
         }
         self.changed |= !keys.is_empty();
-        Ok(DeleteRangeReply { deleted: keys.len() as i64, prev_kvs })
+        Ok(DeleteRangeReply {
+            deleted: keys.len() as i64,
+            prev_kvs,
+        })
     }
 
     fn range(&self, range: &Range) -> Result<RangeReply, TablesError> {
         let view = self.view();
-        let revision = range.at(view.now).expect("revisions were checked before the first change");
+        let revision = range
+            .at(view.now)
+            .expect("revisions were checked before the first change");
         range.read(&view, revision)
     }
 
@@ -172,7 +191,10 @@ impl<'m, T: Tables> Write<'m, T> {
                 Op::Txn(nested) => OpResult::Txn(self.txn(nested, path)?),
             };
             if self.wants {
-                responses.push(OpReply { revision: Revision(self.now()), result });
+                responses.push(OpReply {
+                    revision: Revision(self.now()),
+                    result,
+                });
             }
         }
         Ok(TxnReply { succeeded, responses })

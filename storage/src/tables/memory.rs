@@ -73,7 +73,10 @@ impl Tables for MemoryTables {
     fn first_in_group(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), TablesError> {
         let group = &from[..from.len() - SUFFIX];
         let inner = self.read_lock();
-        let first = inner.map.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).next();
+        let first = inner
+            .map
+            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded))
+            .next();
         if let Some((key, value)) = first
             && key.len() == from.len()
             && key.starts_with(group)
@@ -101,7 +104,10 @@ impl Tables for MemoryTables {
                 match visit(key, value) {
                     Step::Next => {}
                     Step::Seek(target) => {
-                        assert!(target.as_slice() > &key[..], "a scan goes forward: to {target:?} from {key:?}");
+                        assert!(
+                            target.as_slice() > &key[..],
+                            "a scan goes forward: to {target:?} from {key:?}"
+                        );
                         seek = Some(target);
                         break;
                     }

@@ -20,7 +20,10 @@ pub struct StateSettings {
 
 impl Default for StateSettings {
     fn default() -> StateSettings {
-        StateSettings { memtable_bytes: 64 << 20, block_cache_bytes: 64 << 20 }
+        StateSettings {
+            memtable_bytes: 64 << 20,
+            block_cache_bytes: 64 << 20,
+        }
     }
 }
 
@@ -46,7 +49,11 @@ impl RocksTables {
         let db = DB::open(&options, dir).map_err(|error| failed(dir, "opened", &error))?;
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
-        Ok(RocksTables { db, place: dir.to_owned(), unlogged })
+        Ok(RocksTables {
+            db,
+            place: dir.to_owned(),
+            unlogged,
+        })
     }
 
     fn failed(&self, verb: &'static str, error: &rocksdb::Error) -> TablesError {
@@ -59,7 +66,11 @@ impl RocksTables {
 }
 
 fn failed(place: &Path, verb: &'static str, error: &rocksdb::Error) -> TablesError {
-    TablesError::Engine { place: place.display().to_string(), verb, reason: error.to_string() }
+    TablesError::Engine {
+        place: place.display().to_string(),
+        verb,
+        reason: error.to_string(),
+    }
 }
 
 /// What comes before the version: the filters know groups, so a key that does not exist is not looked for on disk.
@@ -144,7 +155,10 @@ impl Tables for RocksTables {
             match visit(key, value) {
                 Step::Next => cursor.next(),
                 Step::Seek(target) => {
-                    assert!(target.as_slice() > key, "a scan goes forward: to {target:?} from {key:?}");
+                    assert!(
+                        target.as_slice() > key,
+                        "a scan goes forward: to {target:?} from {key:?}"
+                    );
                     cursor.seek(target);
                 }
                 Step::Stop => return Ok(()),
@@ -154,13 +168,17 @@ impl Tables for RocksTables {
     }
 
     fn write(&self, batch: WriteBatch) -> Result<(), TablesError> {
-        self.db.write_opt(batch, &self.unlogged).map_err(|error| self.failed("written", &error))
+        self.db
+            .write_opt(batch, &self.unlogged)
+            .map_err(|error| self.failed("written", &error))
     }
 
     fn flush(&self) -> Result<(), TablesError> {
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.db.flush_opt(&options).map_err(|error| self.failed("flushed", &error))
+        self.db
+            .flush_opt(&options)
+            .map_err(|error| self.failed("flushed", &error))
     }
 
     fn size(&self) -> u64 {

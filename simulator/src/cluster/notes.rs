@@ -1,0 +1,59 @@
+//! What is seen in passing: who leads, for aiming faults, and what only some runs see, for coverage.
+
+use paxos::{Ballot, Event as Note, Message};
+
+use crate::coverage::Sometimes;
+use crate::seat::Seat;
+
+use super::Cluster;
+
+impl Cluster {
+    /// Counts messages that only some runs see.
+    pub(super) fn note_message(&mut self, message: &Message) {
+        let seen = match message {
+            Message::Promise { to: Some(_), .. } => Sometimes::PagedPromise,
+            Message::Promise { from, chosen, .. } if chosen >= from => Sometimes::AheadPromise,
+            Message::Reject { .. } => Sometimes::Refused,
+            Message::Decided { .. } => Sometimes::Decided,
+            Message::Chosen { values, .. } if !values.is_empty() => Sometimes::CaughtUp,
+            _ => return,
+        };
+        self.tally.sometimes.hit(seen);
+    }
+
+    /// Keeps count of who leads, for aiming faults and for coverage.
+    pub(super) fn on_note(&mut self, seat: Seat, note: &Note) {
+        let duel = matches!(note, Note::Preparing(_))
+            && self
+                .nodes
+                .iter()
+                .any(|node| node.process.as_ref().is_some_and(|process| process.prepares));
+        let Some(process) = self.process(seat) else { return };
+        let seen = match note {
+            Note::Preparing(_) => {
+                process.prepares = true;
+                duel.then_some(Sometimes::Duel)
+            }
+            Note::Leading(ballot) => {
+                (process.prepares, process.leads) = (false, Some(*ballot));
+                Some(Sometimes::Elected)
+            }
+            Note::SteppedDown { .. } => {
+                (process.prepares, process.leads) = (false, None::<Ballot>);
+                Some(Sometimes::SteppedDown)
+            }
+            Note::Following(_) => {
+                (process.prepares, process.leads) = (false, None);
+                None
+            }
+            Note::QuorumLost => Some(Sometimes::QuorumLost),
+            Note::QuorumRegained => Some(Sometimes::QuorumRegained),
+            Note::OutOfReach { .. } => Some(Sometimes::OutOfReach),
+            Note::Misaddressed(_) => Some(Sometimes::Misaddressed),
+            _ => None,
+        };
+        if let Some(seen) = seen {
+            self.tally.sometimes.hit(seen);
+        }
+    }
+}

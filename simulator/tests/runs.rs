@@ -1,0 +1,102 @@
+//! Whole runs: a smoke number of seeds, the same seed twice, and every mutant killed.
+
+use simulator::{Fault, MUTANTS, Mutant, Plan, Property, Sometimes, Tally, run};
+
+/// Seeds of the smoke run, which anybody can repeat with `simulate --seeds 0..300`.
+const SMOKE: u64 = 300;
+/// Seeds within which every mutant must die.
+const HUNT: u64 = 60;
+
+#[test]
+fn smoke_seeds_hold_and_something_happened_in_them() {
+    let mut tally = Tally::default();
+    for seed in 0..SMOKE {
+        match run(&Plan::new(seed)) {
+            Ok(summary) => tally.merge(&summary.tally),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    // A run in which nothing happened proves nothing.
+    for fault in Fault::ALL {
+        assert!(
+            tally.faults.of(*fault) > 0,
+            "in {SMOKE} seeds there were never any {}",
+            fault.name()
+        );
+    }
+    let rare = [
+        Sometimes::OutOfReach,
+        Sometimes::Misaddressed,
+        Sometimes::JournalTrimmed,
+        Sometimes::PagedPromise,
+    ];
+    for seen in Sometimes::ALL.iter().filter(|seen| !rare.contains(seen)) {
+        assert!(
+            tally.sometimes.of(*seen) > 0,
+            "in {SMOKE} seeds it never happened that {}",
+            seen.name()
+        );
+    }
+}
+
+#[test]
+fn a_seed_repeats_itself_bit_for_bit() {
+    for seed in [1, 2, 10, 11, 12, 13] {
+        let (first, second) = (run(&Plan::new(seed)), run(&Plan::new(seed)));
+        let hashes = [&first, &second].map(|result| result.as_ref().map(|summary| summary.hash).map_err(|f| f.events));
+        assert_eq!(hashes[0], hashes[1], "seed {seed} had two fingerprints");
+    }
+    let hash = |seed| run(&Plan::new(seed)).map(|summary| summary.hash).ok();
+    assert_ne!(hash(1), hash(2), "two seeds had one fingerprint");
+}
+
+/// The first death of a mutant among the seeds by a safety property: by `only`, if given.
+fn kill(mutant: Mutant, only: Option<Property>) -> Option<(u64, Property, u64)> {
+    let counts = |property| match only {
+        Some(only) => property == only,
+        None => !matches!(property, Property::Liveness | Property::Bounds | Property::NoPanic),
+    };
+    (0..HUNT).find_map(|seed| {
+        let plan = Plan::new(seed).with(Some(mutant));
+        let plan = only.into_iter().fold(plan, Plan::judging_only);
+        let failure = run(&plan).err().filter(|failure| counts(failure.violation.property))?;
+        Some((seed, failure.violation.property, failure.events))
+    })
+}
+
+#[test]
+fn every_mutant_dies() {
+    for (name, mutant, rule) in MUTANTS {
+        let killed = kill(*mutant, None);
+        let Some((seed, property, events)) = killed else {
+            panic!("{name} (breaks {rule}) survived {HUNT} seeds")
+        };
+        println!(
+            "{name:<26} {rule:<4} killed by {} at seed {seed} after {events} events",
+            property.name()
+        );
+    }
+}
+
+/// What is lost from disks must show in what is chosen, even if nobody looked at the messages.
+#[test]
+fn forgetful_acceptors_are_caught_by_their_consequences_alone() {
+    let hunts = [
+        (Mutant::ForgetVotes, Property::Agreement),
+        (Mutant::ForgetVotes, Property::ChosenStays),
+        (Mutant::ForgetVotes, Property::Adoption),
+        (Mutant::ForgetVotes, Property::Applied),
+        (Mutant::LoseSynced, Property::Agreement),
+        (Mutant::LoseSynced, Property::ChosenStays),
+        (Mutant::AcknowledgeBeforeSync, Property::Acknowledged),
+    ];
+    for (mutant, only) in hunts {
+        let killed = kill(mutant, Some(only));
+        assert!(
+            killed.is_some(),
+            "{}, judged by {} alone, survived {HUNT} seeds",
+            mutant.name(),
+            only.name()
+        );
+    }
+}
