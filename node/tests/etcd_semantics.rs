@@ -4,8 +4,8 @@
 //! comparison runs everywhere; where etcd is installed, the record itself is checked against it. To record anew after
 //! adding steps: `SYNOD_RECORD_ANSWERS=1 cargo test --release -p node --test etcd_semantics`.
 //!
-//! Here the API runs over the real state machine without consensus, so that a difference is the API's or the state
-//! machine's fault.
+//! The API is asked twice: over the real state machine without consensus, so that a difference is the API's or the state
+//! machine's fault; and at a node of a real cluster that does not lead.
 
 #[path = "semantics/alone.rs"]
 mod alone;
@@ -13,6 +13,8 @@ mod alone;
 mod etcd;
 #[path = "semantics/steps.rs"]
 mod steps;
+#[allow(unreachable_pub, reason = "other tests share it")]
+mod support;
 
 use std::path::Path;
 
@@ -31,6 +33,12 @@ const DIFFERENCES: [(&str, &str); 3] = [
     ),
 ];
 
+/// Where a cluster of three differs from one etcd.
+const CLUSTER_DIFFERENCES: [(&str, &str); 2] = [
+    ("the status", "a follower does not lead"),
+    ("the members", "there are three of them"),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn synod_answers_as_etcd_does() {
     let node = alone::Node::start().await;
@@ -39,6 +47,21 @@ async fn synod_answers_as_etcd_does() {
     compare(
         "Synod",
         &DIFFERENCES,
+        &answers,
+        &std::fs::read_to_string(ANSWERS).expect("the recorded answers are in the repository"),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_of_a_cluster_answers_as_etcd_does() {
+    let cluster = support::Cluster::start(3, "majority").await;
+    let leader = cluster.leader().await;
+    let follower = &cluster.members[(leader + 1) % 3];
+    let answers = steps::run(&follower.endpoint()).await;
+    let differences = [&DIFFERENCES[..], &CLUSTER_DIFFERENCES].concat();
+    compare(
+        "a follower",
+        &differences,
         &answers,
         &std::fs::read_to_string(ANSWERS).expect("the recorded answers are in the repository"),
     );

@@ -9,9 +9,6 @@ use crate::message::{Address, Message, Vote};
 use crate::replica::Replica;
 use crate::value::Value;
 
-/// Most bytes of values in one page of a promise (L9).
-const PAGE_BYTES: usize = 1 << 20;
-
 /// Votes are taken up to this many windows ahead of the chosen prefix; further ahead this node must catch up first.
 const WINDOWS_AHEAD: u64 = 2;
 
@@ -49,7 +46,7 @@ impl Replica {
         // L7: what is decided is not reported as a vote; the candidate learns it.
         let mut slot = first.max(self.log.chosen.next());
         while slot <= last {
-            if bytes >= PAGE_BYTES {
+            if bytes >= self.options.page_bytes {
                 to = Some(Slot(slot.0 - 1));
                 break;
             }

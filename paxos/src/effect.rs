@@ -286,6 +286,10 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Applied slots kept in the journal for peers that are slightly behind.
     pub keep_slots: u64,
+    /// Slots that are trimmed together, because forgetting a range costs about the same whatever its length.
+    pub trim_step: u64,
+    /// Most bytes of values in one page of a promise (L9); one vote is reported even if it is larger.
+    pub page_bytes: usize,
 }
 
 /// What a node found on its disk. [`Recovered::default`] is an empty disk.

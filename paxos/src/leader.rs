@@ -262,6 +262,9 @@ impl Replica {
     fn extend_chosen(&mut self) {
         let Role::Leading(leading) = &mut self.role else { return };
         let run = leading.in_flight.iter().take_while(|proposal| proposal.chosen).count() as u64;
+        if run == 0 {
+            return;
+        }
         let (ballot, prefix) = (leading.ballot, Slot(leading.first.0 - 1 + run));
         self.note_commit(ballot, prefix);
         self.drop_chosen();
@@ -299,6 +302,8 @@ impl Replica {
     pub(crate) fn settle_leader(&mut self) {
         self.settle_candidacy();
         self.drop_chosen();
+        // What was learned from a peer may have closed a gap in front of slots that were chosen already.
+        self.extend_chosen();
         self.propose_all();
         let chosen = self.log.chosen;
         let Role::Leading(leading) = &mut self.role else { return };

@@ -5,9 +5,6 @@ use crate::effect::{Entry, Logged, Output, Record};
 use crate::message::Address;
 use crate::replica::Replica;
 
-/// Trimming goes in steps, because forgetting a range costs about the same whatever its length.
-const TRIM_STEP: u64 = 4096;
-
 /// What leaders have announced.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Learner {
@@ -136,7 +133,7 @@ impl Replica {
     fn trim(&mut self) {
         let spare = self.log.flushed.min(self.learner.everywhere).0;
         let to = Slot(spare.saturating_sub(self.options.keep_slots));
-        if to.0 >= self.log.trimmed.0 + TRIM_STEP {
+        if to.0 >= self.log.trimmed.0 + self.options.trim_step {
             self.log.trimmed = to;
             self.output(Output::Trim(to));
         }

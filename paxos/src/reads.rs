@@ -209,17 +209,17 @@ impl Replica {
         if boot != self.options.boot {
             return;
         }
-        let Some(Asked { ballot, reads, .. }) = self.reads.asked.remove(&batch) else {
+        if result == Err(Refusal::NotLeader) {
+            // Perhaps a late word of a leader asked before: the question stands, and is put again in its time.
+            return;
+        }
+        let Some(Asked { reads, .. }) = self.reads.asked.remove(&batch) else {
             return;
         };
         match result {
             Ok(prefix) => {
                 self.log.known = self.log.known.max(prefix);
                 self.ready(prefix, reads);
-            }
-            Err(Refusal::NotLeader) => {
-                self.forget_leader(ballot);
-                self.reads.waiting.extend(reads);
             }
             Err(refusal) => self.refuse_reads(reads, refusal),
         }
@@ -305,19 +305,12 @@ impl Replica {
             expired.extend(reads.extract_if(.., late));
         }
         self.reads.ready.retain(|_, reads| !reads.is_empty());
-        self.refuse_reads(expired, reason);
-        let stale: Vec<u64> = self
-            .reads
-            .asked
-            .iter()
-            .filter(|(_, asked)| Some(asked.ballot) != leader || now.since(asked.sent) >= patience)
-            .map(|(batch, _)| *batch)
-            .collect();
-        for batch in stale {
-            if let Some(asked) = self.reads.asked.remove(&batch) {
-                self.reads.waiting.extend(asked.reads);
-            }
+        for asked in self.reads.asked.values_mut() {
+            expired.extend(asked.reads.extract_if(.., late));
         }
+        self.reads.asked.retain(|_, asked| !asked.reads.is_empty());
+        self.refuse_reads(expired, reason);
+        self.ask_again(now, patience, leader);
         let Role::Leading(leading) = &mut self.role else { return };
         let mut expired = Vec::new();
         let open = leading.rounds.open.iter_mut().flat_map(|(_, _, askers)| askers);
@@ -327,5 +320,28 @@ impl Replica {
             }
         }
         self.refuse_reads(expired, reason);
+    }
+
+    /// Asks again what was not answered for long, or was put to a node that leads no more. The question keeps its
+    /// number: an answer that comes late is as good, because its round began after the reads had arrived.
+    fn ask_again(&mut self, now: Time, patience: Duration, leader: Option<Ballot>) {
+        if matches!(self.role, Role::Leading(_)) {
+            for (_, asked) in core::mem::take(&mut self.reads.asked) {
+                self.reads.waiting.extend(asked.reads);
+            }
+            return;
+        }
+        let Some((ballot, address)) = self.leader_address() else { return };
+        let boot = self.options.boot;
+        let mut again = Vec::new();
+        for (batch, asked) in &mut self.reads.asked {
+            if Some(asked.ballot) != leader || now.since(asked.sent) >= patience {
+                (asked.ballot, asked.sent) = (ballot, now);
+                again.push(*batch);
+            }
+        }
+        for batch in again {
+            self.send(address, Message::ReadIndex { boot, batch });
+        }
     }
 }

@@ -107,6 +107,8 @@ pub(crate) struct Tuning {
     pub(crate) max_queued: usize,
     pub(crate) cache_bytes: usize,
     pub(crate) keep_slots: u64,
+    pub(crate) trim_step: u64,
+    pub(crate) page_bytes: usize,
     /// How long applying what waits takes, on average.
     pub(crate) apply: Duration,
     /// Mean time between two flushes of the state machine.
@@ -376,6 +378,8 @@ fn tuning(random: &mut Random, heartbeat_interval: Duration, election_timeout: D
         max_queued: random.magnitude(2, 1024) as usize,
         cache_bytes: *random.pick(&[0, 500, 64 << 10]),
         keep_slots: random.magnitude(1, 256),
+        trim_step: random.magnitude(1, 64),
+        page_bytes: random.magnitude(64, 1 << 20) as usize,
         apply: Duration::from_micros(random.magnitude(1, 2_000)),
         flush: election_timeout * random.magnitude(1, 32) as u32,
         measures: random.chance(800),

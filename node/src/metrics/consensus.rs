@@ -91,7 +91,6 @@ impl ConsensusMetrics {
             Event::Rejected { .. } => "rejected",
             Event::Overtaken { .. } => "overtaken",
             Event::OutOfReach { .. } => "out_of_reach",
-            Event::Overtaken { .. } => "overtaken",
         };
         self.events.with_label_values(&[name]).inc();
     }

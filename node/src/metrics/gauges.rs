@@ -5,7 +5,7 @@ use prometheus::{IntGauge, IntGaugeVec, Registry};
 use super::{gauge, gauges};
 use crate::status::{NodeStatus, Role};
 
-/// Gauges that mirror [`NodeStatus`].
+/// Gauges that mirror [`NodeStatus`]. Those of peers are the transport's own.
 pub struct NodeGauges {
     leader: IntGauge,
     leader_known: IntGauge,

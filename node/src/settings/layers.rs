@@ -95,7 +95,7 @@ impl Layers {
             )
         });
         builder = builder.add_source(Layer(flags.collect()));
-        match builder.build().and_then(|config| Ok(config.cache.into_table()?)) {
+        match builder.build().and_then(|config| config.cache.into_table()) {
             Ok(values) => (values, faults),
             Err(error) => {
                 faults.push(Fault::new("", "", format!("the settings do not merge: {error}")));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::transport::identity::check_label;
 
 const SAMPLE: &str = include_str!("../../../deploy/synod.toml");
 
@@ -109,13 +110,15 @@ name = "a"
 region = "r"
 address = "127.0.0.1:7401"
 "#;
+    let label = check_label("the name", "no spaces please").expect_err("spaces are refused");
+    let label = format!("synod.toml line 2: cluster is wrong: {label}");
     assert_eq!(
         faults(text),
         [
             "certificates.authority is missing; set it in the file, or as SYNOD_CERTIFICATES_AUTHORITY",
             "certificates.certificate is missing; set it in the file, or as SYNOD_CERTIFICATES_CERTIFICATE",
             "certificates.key is missing; set it in the file, or as SYNOD_CERTIFICATES_KEY",
-            "synod.toml line 2: cluster is wrong: the name \"no spaces please\" cannot be used: it must be 1 to 63 of a-z, 0-9 and -, with no - at either end",
+            label.as_str(),
             "synod.toml line 3: node is \"7\", which is no member; the members are 1 (a)",
             "synod.toml line 5: heartbeat_interval is not a known key; did you mean timing.heartbeat_interval?",
             "synod.toml line 8: listen.clients \"nowhere\" is not an address such as 127.0.0.1:2379 or [::]:2379",

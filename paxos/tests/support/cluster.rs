@@ -169,6 +169,8 @@ impl Cluster {
             max_queued_bytes: 16 << 20,
             cache_bytes: 1 << 20,
             keep_slots: 0,
+            trim_step: 4096,
+            page_bytes: 1 << 20,
         };
         let Recovered {
             promised,
