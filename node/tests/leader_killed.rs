@@ -1,5 +1,6 @@
 //! A writing client, and a leader that is killed again and again: writes go on, and every acknowledged one is there.
 
+#[allow(unreachable_pub, reason = "shared between test binaries")]
 mod support;
 
 use std::collections::BTreeMap;

@@ -331,7 +331,9 @@ impl Replica {
             }
             return;
         }
-        let Some((ballot, address)) = self.leader_address() else { return };
+        let Some((ballot, address)) = self.leader_address() else {
+            return;
+        };
         let boot = self.options.boot;
         let mut again = Vec::new();
         for (batch, asked) in &mut self.reads.asked {

@@ -17,7 +17,7 @@ use crate::requests::Waiters;
 /// Most entries applied in one write: bounds how long the first of them waits for the last.
 const MAX_ENTRIES: usize = 64;
 
-/// The driver's end of the applier. The queue needs no bound of its own: the core's window is one.
+/// The driver's end of the applier.
 pub struct Applier {
     entries: Sender<Entry>,
     thread: JoinHandle<()>,
@@ -47,10 +47,27 @@ impl Applier {
         driver: mpsc::Sender<Happening>,
         failed: impl Fn(String) + Send + 'static,
     ) -> std::io::Result<Applier> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the driver must never wait here; the core's window and its limit of bytes in memory are the bound"
+        )]
         let (sender, entries) = channel();
-        let work = Work { machine, entries, me, boot, waiters, driver, failed: Box::new(failed) };
-        let thread = std::thread::Builder::new().name("applier".to_owned()).spawn(move || work.run())?;
-        Ok(Applier { entries: sender, thread })
+        let work = Work {
+            machine,
+            entries,
+            me,
+            boot,
+            waiters,
+            driver,
+            failed: Box::new(failed),
+        };
+        let thread = std::thread::Builder::new()
+            .name("applier".to_owned())
+            .spawn(move || work.run())?;
+        Ok(Applier {
+            entries: sender,
+            thread,
+        })
     }
 
     /// Hands over the next entry.
@@ -58,7 +75,9 @@ impl Applier {
     /// # Errors
     /// A sentence, if the applier has failed.
     pub(super) fn apply(&self, entry: Entry) -> Result<(), String> {
-        self.entries.send(entry).map_err(|_| "the applier has stopped".to_owned())
+        self.entries
+            .send(entry)
+            .map_err(|_| "the applier has stopped".to_owned())
     }
 
     /// Applies what was handed over and ends the thread.
@@ -75,7 +94,9 @@ impl<T: Tables> Work<T> {
         while let Ok(first) = self.entries.recv() {
             batch.push(first);
             batch.extend(self.entries.try_iter().take(MAX_ENTRIES - 1));
-            let Some(last) = batch.last().map(|entry| entry.slot) else { continue };
+            let Some(last) = batch.last().map(|entry| entry.slot) else {
+                continue;
+            };
             let (node, boot, waiters) = (self.me.node, self.boot, &self.waiters);
             let applied = self.machine.apply(
                 &batch,
@@ -87,7 +108,11 @@ impl<T: Tables> Work<T> {
                 (self.failed)(format!("the state machine cannot be written: {error}"));
                 return;
             }
-            if self.driver.blocking_send(Happening::Input(Input::Applied(last))).is_err() {
+            if self
+                .driver
+                .blocking_send(Happening::Input(Input::Applied(last)))
+                .is_err()
+            {
                 return;
             }
         }

@@ -42,5 +42,9 @@ impl fmt::Display for Garbage {
 /// A frame as the message of the peer whose certificate the connection showed.
 pub(super) fn decode(from: NodeId, frame: Bytes) -> Result<Envelope, Garbage> {
     let envelope = Envelope::decode(frame).map_err(Garbage::Codec)?;
-    if envelope.from.node == from { Ok(envelope) } else { Err(Garbage::Impostor(envelope.from.node)) }
+    if envelope.from.node == from {
+        Ok(envelope)
+    } else {
+        Err(Garbage::Impostor(envelope.from.node))
+    }
 }

@@ -104,10 +104,14 @@ impl Driver {
                 () = sleep_until(wake) => {}
             }
             // Whatever else is at hand goes into the same batch.
-            while happenings.len() < MAX_STEPS && let Ok(happening) = self.happenings.try_recv() {
+            while happenings.len() < MAX_STEPS
+                && let Ok(happening) = self.happenings.try_recv()
+            {
                 happenings.push(happening);
             }
-            while requests.len() < MAX_STEPS && let Ok(request) = self.requests.try_recv() {
+            while requests.len() < MAX_STEPS
+                && let Ok(request) = self.requests.try_recv()
+            {
                 requests.push(request);
             }
             let now = self.clock.now();
@@ -127,7 +131,9 @@ impl Driver {
     /// When to wake although nothing happens.
     fn wake(&self) -> Instant {
         let (at, _) = self.replica.deadline();
-        self.clock.instant(at).map_or_else(|| Instant::now() + Duration::from_secs(3600), Instant::from_std)
+        self.clock
+            .instant(at)
+            .map_or_else(|| Instant::now() + Duration::from_secs(3600), Instant::from_std)
     }
 
     fn happened(&mut self, now: Time, happening: Happening) {
@@ -156,7 +162,12 @@ impl Driver {
                 Output::Send(envelope) => self.outbound.send(&envelope),
                 Output::Apply(entry) => self.applier.apply(entry)?,
                 Output::Answer(id, outcome) => self.waiters.outcome(id, outcome),
-                Output::Load { peer, from, to, max_bytes } => self.load(peer, from, to, max_bytes),
+                Output::Load {
+                    peer,
+                    from,
+                    to,
+                    max_bytes,
+                } => self.load(peer, from, to, max_bytes),
                 Output::Trim(slot) => self.journal.trim(slot),
                 Output::Event(event) => self.tell(event),
             }
@@ -182,7 +193,13 @@ impl Driver {
     /// Now and then: passes on what the transport measured, and says how things are.
     fn routine(&mut self) {
         let now = self.clock.now();
-        let nodes: Vec<_> = self.replica.configuration().members().iter().map(|member| member.node).collect();
+        let nodes: Vec<_> = self
+            .replica
+            .configuration()
+            .members()
+            .iter()
+            .map(|member| member.node)
+            .collect();
         for node in nodes {
             if let Some(round_trip) = self.transport.round_trip(node) {
                 self.replica.step(now, Input::RoundTrip { node, round_trip });
@@ -210,7 +227,9 @@ impl Driver {
             Event::Overtaken { from, slot } => {
                 info!(%from, %slot, "stepping down: a higher ballot has chosen another value than this leader's");
             }
-            Event::Rejected { ballot, promised } => info!(%ballot, %promised, "an acceptor has promised a higher ballot"),
+            Event::Rejected { ballot, promised } => {
+                info!(%ballot, %promised, "an acceptor has promised a higher ballot")
+            }
             Event::QuorumLost => {
                 warn!("the leader hears no phase-2 quorum: nothing can be chosen, proposals are refused");
             }

@@ -49,9 +49,13 @@ impl Publisher {
                 zone: member.zone.clone(),
                 peer_address: member.address.clone(),
                 client_url: member.client_url.clone(),
-                voter: configuration.universe().contains(u8::try_from(index).unwrap_or(u8::MAX)),
+                voter: configuration
+                    .universe()
+                    .contains(u8::try_from(index).unwrap_or(u8::MAX)),
                 connected: member.node.0 == self.fixed.node || transport.is_connected(member.node),
-                round_trip_ms: transport.round_trip(member.node).map(|time| time.as_secs_f64() * 1000.0),
+                round_trip_ms: transport
+                    .round_trip(member.node)
+                    .map(|time| time.as_secs_f64() * 1000.0),
             })
             .collect();
         let ballot = status.leader.unwrap_or(status.promised);

@@ -63,7 +63,9 @@ pub(super) fn hooks(
         }),
         failed: Box::new(move |error| {
             // Full means that another failure is being reported already.
-            let _ = failed.try_send(format!("the journal failed, so this node can promise nothing any more: {error}"));
+            let _ = failed.try_send(format!(
+                "the journal failed, so this node can promise nothing any more: {error}"
+            ));
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! The janitor: flushes the state now and then, so that the journal can be trimmed and a restart replays little.
 
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// The janitor's thread. Dropping it lets it finish its round.
 pub(super) struct Janitor {
-    stop: Option<Sender<()>>,
+    stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn start(
     driver: mpsc::Sender<Happening>,
     failed: mpsc::Sender<String>,
 ) -> Result<Janitor, Failure> {
-    let (stop, stopped) = channel::<()>();
+    let (stop, stopped) = sync_channel::<()>(1);
     let work = move || {
         let mut last = Instant::now();
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ROUND) {
@@ -57,7 +57,10 @@ pub(super) fn start(
     };
     let thread = std::thread::Builder::new().name("janitor".to_owned()).spawn(work);
     let thread = thread.map_err(during("cannot start the janitor"))?;
-    Ok(Janitor { stop: Some(stop), thread: Some(thread) })
+    Ok(Janitor {
+        stop: Some(stop),
+        thread: Some(thread),
+    })
 }
 
 impl Drop for Janitor {

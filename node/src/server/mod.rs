@@ -86,8 +86,12 @@ async fn bind(settings: &Settings) -> Result<Ports, Failure> {
     let clients = settings.listen.clients;
     let http = settings.listen.http;
     Ok(Ports {
-        clients: TcpListener::bind(clients).await.map_err(during(format!("cannot listen for clients on {clients}")))?,
-        http: TcpListener::bind(http).await.map_err(during(format!("cannot listen for HTTP on {http}")))?,
+        clients: TcpListener::bind(clients)
+            .await
+            .map_err(during(format!("cannot listen for clients on {clients}")))?,
+        http: TcpListener::bind(http)
+            .await
+            .map_err(during(format!("cannot listen for HTTP on {http}")))?,
     })
 }
 
@@ -106,18 +110,28 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
     let disk = disk::open(&settings, me, start.bootstrap, hooks, &registry)?;
     let recovered = &disk.recovered;
     info!(promised = %recovered.promised, chosen = %recovered.chosen, applied = %recovered.applied, "the disk is read");
-    let replica =
-        Replica::new(options::options(&settings, me, boot), disk.recovered, options::draw_boot(), clock.now());
+    let replica = Replica::new(
+        options::options(&settings, me, boot),
+        disk.recovered,
+        options::draw_boot(),
+        clock.now(),
+    );
     let (reader, flusher) = (disk.machine.reader(), disk.machine.flusher());
     let fixed = options::fixed_status(&settings);
     let (requests, desk) = requests::open(clock, settings.limits.max_waiting_requests, fixed.clone());
     let applier_failed = failed.clone();
-    let applier =
-        Applier::start(disk.machine, me, boot, desk.waiters.clone(), happenings.clone(), move |reason| {
+    let applier = Applier::start(
+        disk.machine,
+        me,
+        boot,
+        desk.waiters.clone(),
+        happenings.clone(),
+        move |reason| {
             // Full means that another failure is being reported already.
             let _ = applier_failed.try_send(reason);
-        })
-        .map_err(during("cannot start the applier"))?;
+        },
+    )
+    .map_err(during("cannot start the applier"))?;
     let janitor = janitor::start(reader.clone(), flusher, happenings.clone(), failed)?;
 
     let (stop, stopping) = watch::channel(false);
@@ -133,7 +147,13 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
         loopback: happenings,
         requests: desk.inputs,
         waiters: waiters.clone(),
-        publisher: Publisher { fixed, status: desk.status, clock, reader, waiters },
+        publisher: Publisher {
+            fixed,
+            status: desk.status,
+            clock,
+            reader,
+            waiters,
+        },
         metrics: ConsensusMetrics::new(&registry),
         clock,
     };
@@ -195,7 +215,9 @@ async fn open_transport(
         credentials,
         peers.collect(),
     );
-    Transport::bind(told, inbound, registry).await.map_err(during("cannot talk to peers"))
+    Transport::bind(told, inbound, registry)
+        .await
+        .map_err(during("cannot talk to peers"))
 }
 
 /// Serves clients and pages; resolves when both have ended.
@@ -208,9 +230,22 @@ fn open_edges(
     stopping: &watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
     let metrics = ApiMetrics::new(&registry);
-    let identity = api::Identity { cluster: settings.cluster_id().0, member: settings.node.0 };
-    let limits = Limits { max_txn_ops: settings.limits.max_txn_ops, max_request_bytes: settings.limits.max_request_bytes };
-    let api = Api::new(requests.clone(), state, identity, limits, settings.timing.request_timeout, metrics.clone());
+    let identity = api::Identity {
+        cluster: settings.cluster_id().0,
+        member: settings.node.0,
+    };
+    let limits = Limits {
+        max_txn_ops: settings.limits.max_txn_ops,
+        max_request_bytes: settings.limits.max_request_bytes,
+    };
+    let api = Api::new(
+        requests.clone(),
+        state,
+        identity,
+        limits,
+        settings.timing.request_timeout,
+        metrics.clone(),
+    );
     let pages = Arc::new(Pages {
         requests,
         gauges: NodeGauges::new(&registry),

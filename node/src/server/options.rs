@@ -17,16 +17,24 @@ pub(super) fn draw_boot() -> u64 {
 pub(super) fn registry() -> prometheus::Registry {
     let registry = prometheus::Registry::new();
     let process = prometheus::process_collector::ProcessCollector::for_self();
-    registry.register(Box::new(process)).expect("an empty registry takes it");
+    registry
+        .register(Box::new(process))
+        .expect("an empty registry takes it");
     registry
 }
 
 /// This node in the first life of its disk.
 pub(super) fn address(settings: &Settings) -> Result<Address, Failure> {
     let member = settings.genesis.member(settings.node).ok_or_else(|| {
-        Failure(format!("node {} is not among the members of the configuration", settings.node))
+        Failure(format!(
+            "node {} is not among the members of the configuration",
+            settings.node
+        ))
     })?;
-    Ok(Address { node: member.node, incarnation: member.incarnation })
+    Ok(Address {
+        node: member.node,
+        incarnation: member.incarnation,
+    })
 }
 
 pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Options {
