@@ -52,7 +52,7 @@ class Cluster:
 
     def __init__(self, arguments):
         self.arguments = arguments
-        self.folder = tempfile.mkdtemp(prefix=f"compare-{self.name}-", dir=arguments.dir)
+        self.folder = tempfile.mkdtemp(prefix=f"compare-{self.name}-", dir=os.path.abspath(arguments.dir))
         self.processes = []
 
     def __enter__(self):
