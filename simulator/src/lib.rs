@@ -2,7 +2,7 @@
 //!
 //! One seed is one run, bit for bit: one thread, one queue of events ordered by (moment, sequence), random numbers in one
 //! stream per concern, no map with a random order, no clock but the simulated one. A [`Plan`] is what a seed decides: the
-//! cluster and its quorum system, options, weather, faults and load ([swarm testing](swarm)). [`run`] plays it: first a
+//! cluster and its quorum system, options, weather, faults and load (swarm testing, [`swarm`]). [`run()`] plays it: first a
 //! phase in which anything may go wrong, then a calm in which a healed core must go on.
 //!
 //! Simulated are the network, the disks, the clocks, the processes' lives and the clients; real are the `Replica` with

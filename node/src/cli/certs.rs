@@ -43,7 +43,7 @@ pub struct Args {
 enum Command {
     /// Create the cluster's certificate authority: ca.pem and ca.key
     Ca(CaArgs),
-    /// Issue a node's certificate: node-<n>.pem and node-<n>.key
+    /// Issue a node's certificate: node-N.pem and node-N.key
     Node(NodeArgs),
 }
 

@@ -7,8 +7,8 @@
 //!
 //! * [`plan`]: everything checked before anything starts
 //! * [`cluster`]: the processes
-//! * [`measure`]: the clients
-//! * [`report`]: the table
+//! * [`mod@measure`]: the clients
+//! * [`mod@report`]: the table
 
 mod cluster;
 mod measure;
