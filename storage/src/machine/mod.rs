@@ -4,7 +4,7 @@
 //! store, ranges, transactions with comparisons and nested operations, reads of the past. It is deterministic: the same
 //! entries give the same state, the same replies and the same digest on every node, however they are batched.
 //!
-//! * A **command** ([`Command`]) is what goes through the log; [`validate`] refuses what no node should propose.
+//! * A **command** ([`Command`]) is what goes through the log; [`validate()`] refuses what no node should propose.
 //! * [`Machine`] applies chosen entries. It is the only writer. What many entries change is collected (`pending`) and
 //!   reaches the tables in one batch, together with the applied slot (C2). A put need not read, because the numbers of
 //!   recently used keys are kept in memory (`heads`).
