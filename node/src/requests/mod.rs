@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::status::NodeStatus;
 
 /// How much longer than the core a waiter waits: the core's own answer at the deadline says more than a timeout does.
-const GRACE: Duration = Duration::from_millis(20);
+const GRACE: Duration = Duration::from_millis(75);
 
 /// What the API needs from the node. Cheap to clone.
 #[derive(Clone)]
