@@ -125,8 +125,8 @@ pub struct Queues {
     pub queued_commands: u64,
     /// Chosen entries that wait for the applier.
     pub unapplied_entries: u64,
-    /// Writes that wait for the journal.
-    pub unwritten_batches: u64,
+    /// Bytes of writes that wait for the journal.
+    pub unwritten_bytes: u64,
 }
 
 impl NodeStatus {

@@ -209,7 +209,8 @@ impl Driver {
     }
 
     fn publish(&self) {
-        self.publisher.publish(&self.replica, &self.transport);
+        let unwritten = self.journal.queued_bytes();
+        self.publisher.publish(&self.replica, &self.transport, unwritten);
     }
 
     fn tell(&mut self, event: Event) {

@@ -28,8 +28,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes what the core and the transport say now.
-    pub fn publish(&self, replica: &Replica, transport: &Transport) {
+    /// Publishes what the core and the transport say now; `unwritten` bytes wait for the journal.
+    pub fn publish(&self, replica: &Replica, transport: &Transport, unwritten: usize) {
         let status = replica.status();
         let configuration = replica.configuration();
         let role = match status.standing {
@@ -75,13 +75,14 @@ impl Publisher {
             epoch: configuration.epoch().0,
             quorum_system: configuration.spec().to_string(),
             recovered: true,
+            published: Some(std::time::Instant::now()),
             uptime_seconds: self.clock.now().0 / 1_000_000_000,
             members,
             queues: Queues {
                 queued_commands: status.queued as u64,
                 unapplied_entries: status.chosen.0 - status.applied.0,
                 waiting_requests: self.waiters.len() as u64,
-                unwritten_batches: 0,
+                unwritten_bytes: unwritten as u64,
             },
             ..self.fixed.clone()
         };

@@ -104,7 +104,6 @@ impl NodeGauges {
             ("requests", queues.waiting_requests),
             ("commands", queues.queued_commands),
             ("apply", queues.unapplied_entries),
-            ("journal", queues.unwritten_batches),
         ] {
             self.queues.with_label_values(&[queue]).set(signed(length));
         }
