@@ -95,6 +95,22 @@ impl Cluster {
         Ok(())
     }
 
+    /// Takes out the nodes that have ended, and says of each how; the others go on without them.
+    pub(super) fn bury(&mut self) -> Vec<String> {
+        let mut dead = Vec::new();
+        self.processes.retain_mut(|process| {
+            let ended = process.child.try_wait().ok().flatten();
+            dead.extend(ended.map(|status| format!("node {} ({}) has ended: {status}", process.node, process.name)));
+            ended.is_none()
+        });
+        dead
+    }
+
+    /// Whether no node is left.
+    pub(super) fn is_extinct(&self) -> bool {
+        self.processes.is_empty()
+    }
+
     async fn agreed(&self) -> Option<NodeId> {
         let mut leader = None;
         for process in &self.processes {

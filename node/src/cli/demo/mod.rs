@@ -159,7 +159,13 @@ async fn play(args: &Args, plan: &Plan, dir: &Path) -> Result<(), String> {
     println!("Settings, logs and data: {}", dir.display());
     loop {
         tokio::time::sleep(WATCH).await;
-        cluster.check()?;
+        // Killing a node is what one tries in a demo: the others are to go on.
+        for sentence in cluster.bury() {
+            println!("{sentence}");
+        }
+        if cluster.is_extinct() {
+            return Err("every node has ended".to_owned());
+        }
     }
 }
 
