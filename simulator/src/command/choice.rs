@@ -1,0 +1,57 @@
+//! Which mutant, and which properties: arguments that several commands share.
+
+use clap::Args;
+use simulator::{MUTANTS, Mutant, Plan, Property};
+
+/// What differs from the plan that a seed makes.
+#[derive(Args, Clone)]
+pub(super) struct Choice {
+    /// Make every node wrong in this way.
+    #[arg(long, value_name = "NAME", value_parser = mutant)]
+    mutant: Option<Mutant>,
+    /// Judge only the property whose name begins so (for example I1).
+    #[arg(long, value_name = "PROPERTY", value_parser = property)]
+    only: Option<Property>,
+    /// Do not judge the property whose name begins so; may be given several times.
+    #[arg(long, value_name = "PROPERTY", value_parser = property)]
+    ignore: Vec<Property>,
+}
+
+impl Choice {
+    /// The plan of a seed.
+    pub(super) fn plan(&self, seed: u64) -> Plan {
+        let plan = Plan::new(seed).with(self.mutant);
+        let plan = self.only.into_iter().fold(plan, Plan::judging_only);
+        self.ignore.iter().fold(plan, |plan, ignored| plan.ignoring(*ignored))
+    }
+
+    /// The arguments that say the same again.
+    pub(super) fn arguments(&self) -> String {
+        let mutant = self.mutant.iter().map(|mutant| format!(" --mutant {}", mutant.name()));
+        let only = self.only.iter().map(|only| format!(" --only '{}'", only.name()));
+        let ignored = self
+            .ignore
+            .iter()
+            .map(|ignored| format!(" --ignore '{}'", ignored.name()));
+        mutant.chain(only).chain(ignored).collect()
+    }
+}
+
+fn mutant(name: &str) -> Result<Mutant, String> {
+    Mutant::named(name).ok_or_else(|| {
+        let names: Vec<_> = MUTANTS
+            .iter()
+            .map(|(name, _, rule)| format!("  {name:<26} breaks {rule}"))
+            .collect();
+        format!("there are:\n{}", names.join("\n"))
+    })
+}
+
+/// The property whose name begins so.
+fn property(name: &str) -> Result<Property, String> {
+    let known = Property::ALL.iter().find(|known| known.name().starts_with(name));
+    known.copied().ok_or_else(|| {
+        let names: Vec<_> = Property::ALL.iter().map(|known| known.name()).collect();
+        format!("there are: {}", names.join(", "))
+    })
+}

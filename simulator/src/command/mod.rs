@@ -1,0 +1,42 @@
+//! The commands of `simulate`, one to a file. Each has its arguments, a `clap` struct, and an `execute`.
+//!
+//! | file | command |
+//! |---|---|
+//! | `run` | `simulate run`, also what is meant when no command is named: seeds under faults, every checker on |
+//! | `choice` | which mutant and which properties: arguments that several commands share |
+//! | `report`, `progress` | what all runs amounted to, and how far they are |
+//! | `host` | what commands ask the real machine: time, CPU time, revision |
+
+mod choice;
+mod host;
+mod progress;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs simulated clusters of the real replica under faults, one per seed, with every checker on.
+#[derive(Parser)]
+#[command(name = "simulate", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Arguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run seeds and report what was seen; the default.
+    Run(run::Arguments),
+}
+
+impl Cli {
+    pub(crate) fn execute(self) -> ExitCode {
+        match self.command.unwrap_or(Command::Run(self.run)) {
+            Command::Run(arguments) => run::execute(&arguments),
+        }
+    }
+}
