@@ -17,3 +17,9 @@ pub mod server;
 pub mod settings;
 pub mod status;
 pub mod transport;
+
+// Whatever features cargo unifies, no node is built with a core that can be made wrong.
+const _: () = assert!(
+    !paxos::MUTABLE,
+    "the feature `mutants` of `paxos` is for tests: build the node without it"
+);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::ballot::{Ballot, Slot};
 use crate::effect::{Logged, Record};
 use crate::message::{Address, Message, Vote};
+use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 use crate::value::Value;
 
@@ -18,13 +19,13 @@ const MAX_UNAPPLIED_BYTES: usize = 512 << 20;
 impl Replica {
     /// A1: promises `ballot` unless a higher one was promised, and reports the votes from `first` on.
     pub(crate) fn on_prepare(&mut self, from: Address, ballot: Ballot, first: Slot) {
-        if ballot < self.promised {
+        if ballot < self.promised && !mutated(Mutant::PromiseLowered) {
             let promised = self.promised;
             self.answer(from, Message::Reject { ballot, promised });
             return;
         }
         let mut records = Vec::new();
-        if ballot > self.promised {
+        if ballot != self.promised {
             self.observe(ballot);
             self.promised = ballot;
             records.push(Record::Promised(ballot));
@@ -85,14 +86,14 @@ impl Replica {
 
     /// A2: votes unless a higher ballot was promised.
     pub(crate) fn on_accept(&mut self, from: Address, ballot: Ballot, slot: Slot, value: Value, chosen: Slot) {
-        if ballot < self.promised {
+        if ballot < self.promised && !mutated(Mutant::AcceptUnchecked) {
             let promised = self.promised;
             self.answer(from, Message::Reject { ballot, promised });
             return;
         }
         self.follow(from, ballot);
         let mut records = Vec::new();
-        if ballot > self.promised {
+        if ballot > self.promised && !mutated(Mutant::VoteUnpromised) {
             // A vote promises its ballot: an older leader must not get past it (mutant 9).
             self.promised = ballot;
             records.push(Record::Promised(ballot));

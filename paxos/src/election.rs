@@ -12,6 +12,7 @@ use crate::ballot::{Ballot, Slot};
 use crate::effect::{Event, Record};
 use crate::leader::Leading;
 use crate::message::{Address, Message, Vote};
+use crate::mutant::{Mutant, mutated};
 use crate::replica::{Replica, members};
 use crate::time::Time;
 use crate::value::Value;
@@ -213,7 +214,10 @@ impl Replica {
 
     /// L1: takes a larger round than any seen, and asks for promises once its own is durable.
     fn stand(&mut self) {
-        let ballot = self.highest.max(self.promised).next_for(self.me().node);
+        let mut ballot = self.highest.max(self.promised).next_for(self.me().node);
+        if self.promised.leader == self.me().node && !self.began(self.promised) && mutated(Mutant::BallotReused) {
+            ballot = self.promised;
+        }
         self.promised = ballot;
         self.highest = ballot;
         let from = self.log.chosen.next();
@@ -287,7 +291,7 @@ impl Replica {
         for vote in votes {
             let best = candidacy.votes.entry(vote.slot).or_insert((vote.ballot, Value::Noop));
             // L3 iii: the vote of the highest ballot wins.
-            if vote.ballot >= best.0 {
+            if vote.ballot >= best.0 || mutated(Mutant::AdoptAny) {
                 *best = (vote.ballot, vote.value);
             }
         }
@@ -314,7 +318,7 @@ impl Replica {
     pub(crate) fn settle_candidacy(&mut self) {
         let Role::Preparing(candidacy) = &self.role else { return };
         if candidacy.done.is_none() {
-            if !self.have_quorum(Phase::One, &candidacy.promised) {
+            if !self.have_quorum(Phase::One, &candidacy.promised) && !mutated(Mutant::PhaseOneSkipped) {
                 return;
             }
             let took = self.now.since(candidacy.started);
@@ -330,7 +334,10 @@ impl Replica {
             return;
         }
         let ballot = candidacy.ballot;
-        let adopted = core::mem::take(&mut candidacy.votes);
+        let mut adopted = core::mem::take(&mut candidacy.votes);
+        if mutated(Mutant::AdoptNone) {
+            adopted.clear();
+        }
         self.lead(
             ballot,
             adopted.into_iter().map(|(slot, (_, value))| (slot, value)).collect(),

@@ -10,6 +10,7 @@ use crate::ballot::{Ballot, Slot};
 use crate::effect::{Event, Logged, Record};
 use crate::election::Role;
 use crate::message::{Address, Message};
+use crate::mutant::{Mutant, mutated};
 use crate::reads::Rounds;
 use crate::replica::Replica;
 use crate::time::Time;
@@ -242,8 +243,13 @@ impl Replica {
             return;
         };
         let proposal = &mut leading.in_flight[index];
+        if proposal.acks.contains(member) && mutated(Mutant::DuplicatesCounted) {
+            let absent = (0..configuration.members().len() as u8).find(|index| !proposal.acks.contains(*index));
+            proposal.acks.extend(absent);
+        }
         proposal.acks.insert(member);
-        if proposal.chosen || !configuration.is_quorum(Phase::Two, proposal.acks) {
+        let enough = configuration.is_quorum(Phase::Two, proposal.acks) || mutated(Mutant::ChosenByOne);
+        if proposal.chosen || !enough {
             return;
         }
         proposal.chosen = true;
@@ -460,6 +466,7 @@ impl Replica {
                 .value(slot)
                 .expect("a proposal in flight is in the log")
                 .clone();
+            let value = if mutated(Mutant::TwoValues) { Value::Noop } else { value };
             let configuration = self.configurations.of(slot);
             let missing: Vec<Address> = peers
                 .iter()

@@ -3,6 +3,7 @@
 use crate::ballot::{Ballot, Slot};
 use crate::effect::{Entry, Logged, Output, Record};
 use crate::message::Address;
+use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 
 /// What leaders have announced.
@@ -68,9 +69,11 @@ impl Replica {
             let slot = self.log.chosen.next();
             let chosen = match self.log.at(slot) {
                 // C1: only a vote of exactly the announcing ballot is known to be the chosen value (mutant 74).
-                Some(Logged::Voted(voted, _)) => *voted == ballot && slot <= prefix,
+                Some(Logged::Voted(voted, _)) => {
+                    slot <= prefix && (*voted == ballot || mutated(Mutant::AnyVoteBlessed))
+                }
                 Some(Logged::Learned(_)) => true,
-                None => false,
+                None => slot <= prefix && mutated(Mutant::HoleSkipped),
             };
             if !chosen {
                 break;
@@ -88,10 +91,12 @@ impl Replica {
     pub(crate) fn hand_over(&mut self) {
         while self.log.handed < self.log.chosen {
             let slot = self.log.handed.next();
-            let write = self
-                .log
-                .write_of(slot)
-                .expect("a chosen slot above the applied prefix is in memory");
+            let write = self.log.write_of(slot);
+            if write.is_none() && mutated(Mutant::HoleSkipped) {
+                self.log.handed = slot;
+                continue;
+            }
+            let write = write.expect("a chosen slot above the applied prefix is in memory");
             if write > self.persisted {
                 return;
             }

@@ -18,10 +18,14 @@
 //! | `reads` | linearizable reads (D1, D2, D6) |
 //! | `proposals` | commands from client to log, and what becomes of them (L6, X2) |
 //!
+//! `mutant` lists the ways in which tests make it wrong on purpose, which no build but a test's contains.
+//!
 //! What is not here yet: reconfiguration (every slot is asked for its configuration already), leases, snapshots, sessions.
 #![no_std]
 
 extern crate alloc;
+#[cfg(feature = "mutants")]
+extern crate std;
 
 mod acceptor;
 mod ballot;
@@ -34,6 +38,7 @@ mod leader;
 mod learner;
 mod log;
 mod message;
+pub mod mutant;
 mod proposals;
 mod reads;
 mod replica;
@@ -52,3 +57,6 @@ pub use replica::{Replica, Wake};
 pub use status::{Standing, Status};
 pub use time::Time;
 pub use value::{Batch, Command, CommandId, MalformedBatch, Value};
+
+/// Whether this build can be made wrong: the feature `mutants` is on, which nothing that keeps data may have.
+pub const MUTABLE: bool = cfg!(feature = "mutants");

@@ -1,7 +1,7 @@
-//! Nodes made wrong on purpose, at the border that the simulator owns: disk, recovery, state machine, answers.
+//! Nodes made wrong on purpose: at the border that the simulator owns (disk, recovery, state machine, answers), and, if
+//! it is built with the feature `mutants`, in the core itself.
 //!
-//! Each breaks one rule that the code around the core must keep. A checker must kill every one of them, which is tested:
-//! checkers that cannot fail prove nothing.
+//! Each breaks one rule. A checker must kill every one of them, which is tested: checkers that cannot fail prove nothing.
 
 /// One way in which every node of a run is wrong.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -26,9 +26,11 @@ pub enum Mutant {
     UnknownIsRefused,
     /// A2, A3 broken: the disk loses synced writes in a crash.
     LoseSynced,
+    /// A rule of the core is broken.
+    Core(paxos::mutant::Mutant),
 }
 
-/// Name, mutant, and the rule that it breaks.
+/// The mutants at the border: name, mutant, and the rule that it breaks.
 pub const MUTANTS: &[(&str, Mutant, &str)] = &[
     ("acknowledge-before-sync", Mutant::AcknowledgeBeforeSync, "A3"),
     ("sync-off-by-one", Mutant::SyncOffByOne, "A3"),
@@ -46,19 +48,54 @@ impl Mutant {
     /// The mutant of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Mutant> {
-        MUTANTS
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map(|(_, mutant, _)| *mutant)
+        Mutant::all().find(|mutant| mutant.name() == name)
+    }
+
+    /// Every mutant of this build.
+    pub fn all() -> impl Iterator<Item = Mutant> {
+        let core: &[paxos::mutant::Mutant] = if paxos::MUTABLE {
+            paxos::mutant::Mutant::ALL
+        } else {
+            &[]
+        };
+        let border = MUTANTS.iter().map(|(_, mutant, _)| *mutant);
+        border.chain(core.iter().copied().map(Mutant::Core))
+    }
+
+    /// Makes the core wrong in this way, or right, for every replica on this thread.
+    pub(crate) fn set(mutant: Option<Mutant>) {
+        #[cfg(feature = "mutants")]
+        paxos::mutant::set(match mutant {
+            Some(Mutant::Core(core)) => Some(core),
+            _ => None,
+        });
+        #[cfg(not(feature = "mutants"))]
+        assert!(
+            !matches!(mutant, Some(Mutant::Core(_))),
+            "build the simulator with `--features mutants` to make its core wrong"
+        );
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        MUTANTS
-            .iter()
-            .find(|(_, mutant, _)| *mutant == self)
-            .map_or("?", |(name, ..)| name)
+        match self {
+            Mutant::Core(core) => core.name(),
+            border => border.listed().map_or("?", |(name, ..)| name),
+        }
+    }
+
+    /// The rule that it breaks.
+    #[must_use]
+    pub fn rule(self) -> &'static str {
+        match self {
+            Mutant::Core(core) => core.rule(),
+            border => border.listed().map_or("?", |(.., rule)| rule),
+        }
+    }
+
+    fn listed(self) -> Option<&'static (&'static str, Mutant, &'static str)> {
+        MUTANTS.iter().find(|(_, mutant, _)| *mutant == self)
     }
 }
 
@@ -68,8 +105,8 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_found() {
-        for (name, mutant, _) in MUTANTS {
-            assert_eq!((Mutant::named(name), mutant.name()), (Some(*mutant), *name));
+        for mutant in Mutant::all() {
+            assert_eq!(Mutant::named(mutant.name()), Some(mutant), "{}", mutant.name());
         }
         assert_eq!(Mutant::named("none"), None);
     }

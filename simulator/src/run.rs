@@ -7,6 +7,7 @@ use std::sync::Once;
 
 use crate::checker::{Property, Violation};
 use crate::cluster::{Cluster, Summary};
+use crate::mutant::Mutant;
 use crate::swarm::Plan;
 
 /// How many events before the end of a failed run are told.
@@ -72,6 +73,7 @@ fn failure(plan: &Plan, violation: Violation, events: u64, story: Vec<String>) -
 
 fn run_once(plan: &Plan, lines_from: u64) -> (Result<Summary, Violation>, u64, Vec<String>) {
     catch_panics();
+    Mutant::set(plan.mutant);
     let mut cluster = Cluster::new(plan.clone(), lines_from);
     // The cluster is only read for its trace after a panic, never stepped again.
     let result = catch_unwind(AssertUnwindSafe(|| cluster.run()));

@@ -1,7 +1,7 @@
 //! Which mutant, and which properties: arguments that several commands share.
 
 use clap::Args;
-use simulator::{MUTANTS, Mutant, Plan, Property};
+use simulator::{Mutant, Plan, Property};
 
 /// What differs from the plan that a seed makes.
 #[derive(Args, Clone)]
@@ -39,9 +39,8 @@ impl Choice {
 
 fn mutant(name: &str) -> Result<Mutant, String> {
     Mutant::named(name).ok_or_else(|| {
-        let names: Vec<_> = MUTANTS
-            .iter()
-            .map(|(name, _, rule)| format!("  {name:<26} breaks {rule}"))
+        let names: Vec<_> = Mutant::all()
+            .map(|mutant| format!("  {:<26} breaks {}", mutant.name(), mutant.rule()))
             .collect();
         format!("there are:\n{}", names.join("\n"))
     })
