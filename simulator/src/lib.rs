@@ -14,6 +14,7 @@
 //! | `network`, `disk`, `clock`, `machine`, `client` | what is simulated around the replica |
 //! | `ledger`, `commands` | the facts that no node can know: durable votes, what is chosen, every command |
 //! | `oracle`, `checker` | what must hold, one property to a file, checked at every event |
+//! | [`linearizable`] | what clients saw, judged from the outside |
 //! | `coverage` | what a run has seen; a run in which nothing happened proves nothing |
 //! | `mutant` | nodes made wrong on purpose, which the checkers must kill |
 //! | `trace`, `run` | the fingerprint of a run, and the story of a failed one |
@@ -29,6 +30,7 @@ mod commands;
 mod coverage;
 mod disk;
 mod ledger;
+pub mod linearizable;
 mod machine;
 mod mutant;
 mod network;
