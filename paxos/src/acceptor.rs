@@ -19,7 +19,7 @@ const MAX_UNAPPLIED_BYTES: usize = 512 << 20;
 impl Replica {
     /// A1: promises `ballot` unless a higher one was promised, and reports the votes from `first` on.
     pub(crate) fn on_prepare(&mut self, from: Address, ballot: Ballot, first: Slot) {
-        if ballot < self.promised && !mutated(Mutant::PromiseLowered) {
+        if self.is_outbid(ballot) && !mutated(Mutant::PromiseLowered) {
             let promised = self.promised;
             self.answer(from, Message::Reject { ballot, promised });
             return;
@@ -37,6 +37,11 @@ impl Replica {
         self.write(records, vec![reply]);
     }
 
+    /// A1, A2: whether a higher ballot than this one is promised.
+    fn is_outbid(&self, ballot: Ballot) -> bool {
+        ballot < self.promised && !(ballot.round == self.promised.round && mutated(Mutant::RoundsOnly))
+    }
+
     /// L9: as many votes from `first` on as fit a page. Votes in ballots below a promised one are frozen, so pages taken
     /// at different times still make one promise.
     fn promise_page(&self, ballot: Ballot, first: Slot) -> Message {
@@ -46,6 +51,9 @@ impl Replica {
         let mut to = None;
         // L7: what is decided is not reported as a vote; the candidate learns it.
         let mut slot = first.max(self.log.chosen.next());
+        if mutated(Mutant::OnlyLastReported) {
+            slot = slot.max(last);
+        }
         while slot <= last {
             if bytes >= self.options.page_bytes {
                 to = Some(Slot(slot.0 - 1));
@@ -63,9 +71,10 @@ impl Replica {
                 // Chosen, but above a gap: no vote outranks it, and it is safe in every ballot up to the promised one.
                 Some(Logged::Learned(value)) => {
                     bytes += value.size();
+                    let outranked = mutated(Mutant::LearnedOutranked);
                     votes.push(Vote {
                         slot,
-                        ballot,
+                        ballot: if outranked { Ballot::ZERO } else { ballot },
                         value: value.clone(),
                     });
                 }
@@ -73,7 +82,13 @@ impl Replica {
             }
             slot = slot.next();
         }
-        let (chosen, trimmed) = (self.log.chosen, self.log.trimmed);
+        if mutated(Mutant::VotesUnreported) {
+            votes.clear();
+        }
+        let (mut chosen, mut trimmed) = (self.log.chosen, self.log.trimmed);
+        if mutated(Mutant::PrefixUnreported) {
+            (chosen, trimmed) = (Slot::ZERO, Slot::ZERO);
+        }
         Message::Promise {
             ballot,
             from: first,
@@ -86,19 +101,19 @@ impl Replica {
 
     /// A2: votes unless a higher ballot was promised.
     pub(crate) fn on_accept(&mut self, from: Address, ballot: Ballot, slot: Slot, value: Value, chosen: Slot) {
-        if ballot < self.promised && !mutated(Mutant::AcceptUnchecked) {
+        if self.refuses(ballot, slot) {
             let promised = self.promised;
             self.answer(from, Message::Reject { ballot, promised });
             return;
         }
         self.follow(from, ballot);
         let mut records = Vec::new();
-        if ballot > self.promised && !mutated(Mutant::VoteUnpromised) {
+        if ballot > self.promised && !mutated(Mutant::VoteUnpromised) && !mutated(Mutant::VoteKept) {
             // A vote promises its ballot: an older leader must not get past it (mutant 9).
             self.promised = ballot;
             records.push(Record::Promised(ballot));
         }
-        if slot <= self.log.chosen {
+        if slot <= self.log.chosen && !mutated(Mutant::ChosenOverwritten) {
             // L10, A9: decided; what was chosen stays. A leader that proposes another value was deposed by a ballot which
             // this node was not asked to promise, and finds out when it learns the slot.
             let reply = self.envelope(
@@ -124,6 +139,15 @@ impl Replica {
         self.on_commit(from, ballot, chosen);
     }
 
+    /// A2: whether an `Accept` is refused.
+    fn refuses(&self, ballot: Ballot, slot: Slot) -> bool {
+        let outvoted = || matches!(self.log.at(slot), Some(Logged::Voted(voted, _)) if ballot < *voted);
+        if self.is_outbid(ballot) {
+            return !mutated(Mutant::AcceptUnchecked) && (!mutated(Mutant::VoteCompared) || outvoted());
+        }
+        (ballot == self.promised && mutated(Mutant::AcceptStrict)) || (outvoted() && mutated(Mutant::VoteKept))
+    }
+
     /// Whether the vote is new to the disk; a repeated `Accept` is only answered again.
     fn must_record(&self, slot: Slot, ballot: Ballot, value: &Value) -> bool {
         match self.log.at(slot) {
@@ -145,6 +169,7 @@ impl Replica {
     /// not answered, as if the message had been lost.
     fn contradicts(&self, slot: Slot, value: &Value) -> bool {
         matches!(self.log.at(slot), Some(Logged::Learned(known)) if known != value)
+            && !mutated(Mutant::LearnedContradicted)
     }
 
     /// A node far behind takes no further votes: they would only pile up in memory.

@@ -8,6 +8,7 @@ use crate::ballot::Slot;
 use crate::effect::{Event, Logged, Output, Record};
 use crate::election::Role;
 use crate::message::{Address, Message};
+use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 use crate::time::Time;
 use crate::value::Value;
@@ -88,8 +89,17 @@ impl Replica {
     pub(crate) fn on_fetch(&mut self, peer: Address, from: Slot, to: Slot) {
         let (chosen, trimmed) = (self.log.chosen, self.log.trimmed);
         if from <= trimmed {
+            if mutated(Mutant::TrimmedUntold) {
+                return;
+            }
             self.send(peer, Message::Trimmed { trimmed });
             return;
+        }
+        let mut chosen = chosen;
+        if mutated(Mutant::VotesServed) {
+            while chosen < to && self.log.value(chosen.next()).is_some() {
+                chosen = chosen.next();
+            }
         }
         let to = to.min(chosen).min(from.plus(FETCH_SLOTS - 1));
         let evicted = self.log.evicted();

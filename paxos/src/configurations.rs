@@ -10,6 +10,7 @@ use quorum::{Configuration, NodeSet, Phase, QuorumSystem};
 
 use crate::ballot::Slot;
 use crate::message::Address;
+use crate::mutant::{Mutant, mutated};
 
 /// The configurations in force from some slot on, oldest first; never empty.
 #[derive(Clone, Debug)]
@@ -44,6 +45,10 @@ impl Configurations {
     pub(crate) fn all_have_quorum(&self, chosen: Slot, phase: Phase, acks: impl Fn(&Configuration) -> NodeSet) -> bool {
         let mut slot = chosen.next();
         let last = chosen.plus(self.alpha());
+        let phase = match phase {
+            Phase::One if mutated(Mutant::PhaseTwoTwice) => Phase::Two,
+            phase => phase,
+        };
         loop {
             let configuration = self.of(slot);
             if !configuration.is_quorum(phase, acks(configuration)) {
@@ -62,10 +67,7 @@ impl Configurations {
         let mut peers: Vec<Address> = self.from[first..]
             .iter()
             .flat_map(|(_, configuration)| configuration.members())
-            .map(|member| Address {
-                node: member.node,
-                incarnation: member.incarnation,
-            })
+            .map(Address::of)
             .filter(|address| *address != except)
             .collect();
         peers.sort();
@@ -77,14 +79,22 @@ impl Configurations {
     pub(crate) fn knows(&self, address: Address) -> bool {
         self.from
             .iter()
-            .any(|(_, configuration)| configuration.index_of(address.node, address.incarnation).is_some())
+            .any(|(_, configuration)| index_of(configuration, address).is_some())
     }
 
     /// Whether this address may vote, and so stand for election, under the newest configuration.
     pub(crate) fn is_voter(&self, address: Address) -> bool {
         let newest = self.newest();
-        newest
-            .index_of(address.node, address.incarnation)
-            .is_some_and(|index| newest.is_voter(index))
+        index_of(newest, address).is_some_and(|index| newest.is_voter(index))
     }
+}
+
+/// A8: the member that this address is. Who is of another life is no member (L3, L5).
+pub(crate) fn index_of(configuration: &Configuration, address: Address) -> Option<u8> {
+    let exact = configuration.index_of(address.node, address.incarnation);
+    exact.or_else(|| {
+        let member = configuration.member(address.node)?;
+        let index = configuration.index_of(member.node, member.incarnation);
+        index.filter(|_| mutated(Mutant::EarlierLivesCounted))
+    })
 }

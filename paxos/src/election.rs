@@ -106,7 +106,10 @@ impl Replica {
     /// E1, E2: waits a randomised while for a leader; longer after failures, and when others are preferred.
     pub(crate) fn await_leader(&mut self) {
         let silence = self.silence();
-        let jitter = self.rng.up_to(silence * (1 << self.election.failures.min(4)));
+        let mut jitter = self.rng.up_to(silence * (1 << self.election.failures.min(4)));
+        if mutated(Mutant::NoBackOff) {
+            jitter = Duration::ZERO;
+        }
         let reluctance = silence * self.options.reluctance.min(16) / 2;
         self.election.timeout_at = self.now + silence + reluctance + jitter;
     }
@@ -146,6 +149,10 @@ impl Replica {
 
     /// E1: before raising its ballot a node asks whether a phase-1 quorum misses the leader as well.
     fn canvass(&mut self) {
+        if mutated(Mutant::CanvassSkipped) {
+            self.election.leader = None;
+            return self.stand();
+        }
         self.election.leader = None;
         self.election.attempt += 1;
         self.election.timeout_at = self.now + self.patience() * 2;
@@ -168,7 +175,8 @@ impl Replica {
             .heard
             .is_some_and(|heard| self.now.since(heard) < self.options.election_timeout);
         let in_reach = chosen >= self.log.trimmed;
-        let (granted, promised) = (!leads && !hears && in_reach, self.promised);
+        let granted = (!leads && !hears && in_reach) || mutated(Mutant::CanvassGranted);
+        let promised = self.promised;
         self.send(
             from,
             Message::CanvassReply {
@@ -220,7 +228,11 @@ impl Replica {
         }
         self.promised = ballot;
         self.highest = ballot;
-        let from = self.log.chosen.next();
+        let from = if mutated(Mutant::PreparedFromLast) {
+            self.log.last().next()
+        } else {
+            self.log.chosen.next()
+        };
         self.role = Role::Preparing(Candidacy {
             ballot,
             from,
@@ -282,22 +294,31 @@ impl Replica {
             return;
         };
         let expected = candidacy.pages.get(&from).copied().unwrap_or(candidacy.from);
-        if candidacy.ballot != ballot || candidacy.promised.contains(&from) || first != expected {
+        let old = candidacy.ballot != ballot && !mutated(Mutant::OldPromiseCounted);
+        if candidacy.promised.contains(&from) && mutated(Mutant::PromiseCountedTwice) {
+            let mut members = self.configurations.newest().members().iter().map(Address::of);
+            let absent = members.find(|other| !candidacy.promised.contains(other));
+            candidacy.promised.extend(absent);
+        } else if old || candidacy.promised.contains(&from) || first != expected {
             // Of an older ballot, repeated, or not the page that is missing (mutants 19 to 21).
             return;
         }
         // L7, L10: what somebody knows as decided is learned, never proposed.
         candidacy.decided = candidacy.decided.max(chosen).max(trimmed);
+        let top = votes.iter().map(|vote| vote.ballot).max();
         for vote in votes {
+            if Some(vote.ballot) < top && mutated(Mutant::AdoptByAcceptor) {
+                continue;
+            }
+            let known = candidacy.votes.get(&vote.slot).map(|(ballot, _)| *ballot);
             let best = candidacy.votes.entry(vote.slot).or_insert((vote.ballot, Value::Noop));
-            // L3 iii: the vote of the highest ballot wins.
-            if vote.ballot >= best.0 || mutated(Mutant::AdoptAny) {
+            if outranks(vote.ballot, known) {
                 *best = (vote.ballot, vote.value);
             }
         }
         let decided = candidacy.decided;
         match to {
-            Some(last) => {
+            Some(last) if !mutated(Mutant::PartialPromise) => {
                 candidacy.pages.insert(from, last.next());
                 self.answer(
                     from,
@@ -307,7 +328,7 @@ impl Replica {
                     },
                 );
             }
-            None => candidacy.promised.push(from),
+            _ => candidacy.promised.push(from),
         }
         self.log.known = self.log.known.max(decided);
         self.election.timeout_at = self.now + self.silence() * 2;
@@ -330,7 +351,7 @@ impl Replica {
         let Role::Preparing(candidacy) = &mut self.role else {
             return;
         };
-        if candidacy.decided > self.log.chosen {
+        if candidacy.decided > self.log.chosen && !mutated(Mutant::DecidedIgnored) {
             return;
         }
         let ballot = candidacy.ballot;
@@ -347,7 +368,7 @@ impl Replica {
     /// Notes a ballot seen anywhere, and gives way to it if it is above this node's own (L6).
     pub(crate) fn observe(&mut self, ballot: Ballot) {
         self.highest = self.highest.max(ballot);
-        if self.own_ballot().is_some_and(|own| own < ballot) {
+        if self.own_ballot().is_some_and(|own| own < ballot) && !mutated(Mutant::HigherBallotIgnored) {
             self.step_down(ballot);
         } else if self.election.leader.is_some_and(|leader| leader < ballot) {
             self.election.leader = None;
@@ -373,7 +394,9 @@ impl Replica {
 
     /// L6: another value than this leader's was chosen in `slot`. Only a higher ballot can have done that, whichever it is.
     pub(crate) fn give_way_unseen(&mut self, slot: Slot) {
-        if let Some(from) = self.own_ballot() {
+        if let Some(from) = self.own_ballot()
+            && !mutated(Mutant::OvertakenUnnoticed)
+        {
             self.event(Event::Overtaken { from, slot });
             self.give_way();
         }
@@ -403,7 +426,7 @@ impl Replica {
             self.election.leader = Some(ballot);
             self.event(Event::Following(ballot));
         }
-        if self.election.ailing == Some(ballot) {
+        if self.election.ailing == Some(ballot) && !mutated(Mutant::AilingFollowed) {
             // E3: a leader that hears no quorum can do nothing for its followers: they do not wait for it.
             return;
         }
@@ -429,10 +452,17 @@ impl Replica {
 
     /// An acceptor has promised more than this node asked for.
     pub(crate) fn on_reject(&mut self, ballot: Ballot, promised: Ballot) {
+        if mutated(Mutant::RejectIgnored) {
+            return;
+        }
         if self.own_ballot() == Some(ballot) {
             self.event(Event::Rejected { ballot, promised });
         }
+        let stood = matches!(self.role, Role::Preparing(_));
         self.observe(promised);
+        if stood && matches!(self.role, Role::Follower) && mutated(Mutant::NoBackOff) {
+            self.stand();
+        }
     }
 
     /// The leader refuses what only a leader would take: it no longer is one.
@@ -451,10 +481,16 @@ impl Replica {
     }
 
     fn address_of(&self, node: NodeId) -> Option<Address> {
-        let member = self.configurations.newest().member(node)?;
-        Some(Address {
-            node,
-            incarnation: member.incarnation,
-        })
+        self.configurations.newest().member(node).map(Address::of)
+    }
+}
+
+/// L3 iii: whether a vote takes the place of the best one reported for its slot so far: that of the highest ballot wins.
+fn outranks(vote: Ballot, best: Option<Ballot>) -> bool {
+    match best {
+        None => !mutated(Mutant::AdoptConfirmed),
+        Some(best) if vote < best => mutated(Mutant::AdoptAny) || mutated(Mutant::AdoptLowest),
+        Some(best) if vote > best => !mutated(Mutant::AdoptFirst) && !mutated(Mutant::AdoptLowest),
+        Some(_) => true,
     }
 }

@@ -7,6 +7,7 @@ use core::time::Duration;
 use quorum::{NodeId, NodeSet, Phase, QuorumSystem};
 
 use crate::ballot::{Ballot, Slot};
+use crate::configurations::index_of;
 use crate::effect::{Event, Logged, Record};
 use crate::election::Role;
 use crate::message::{Address, Message};
@@ -89,6 +90,10 @@ impl Replica {
         let chosen = self.log.chosen;
         adopted.retain(|slot, _| *slot > chosen);
         let horizon = adopted.last_key_value().map_or(chosen, |(slot, _)| *slot);
+        let mut first = chosen.next();
+        if horizon > chosen && mutated(Mutant::HolesLeft) {
+            first = horizon.next();
+        }
         let now = self.now;
         let fresh = Follower {
             round: 0,
@@ -101,7 +106,7 @@ impl Replica {
             horizon,
             adopted,
             in_flight: VecDeque::new(),
-            first: chosen.next(),
+            first,
             in_flight_bytes: 0,
             unchosen: 0,
             last_opened: None,
@@ -144,6 +149,10 @@ impl Replica {
         };
         let slot = leading.next();
         if slot <= leading.horizon {
+            if !leading.adopted.contains_key(&slot) && !self.proposals.queue.is_empty() && mutated(Mutant::HoleFilled) {
+                let ballot = leading.ballot;
+                return Some((slot, self.next_batch(ballot)));
+            }
             // L3 iii: the value that phase 1 bound to the slot, or a no-op where it bound none.
             return Some((slot, leading.adopted.remove(&slot).unwrap_or(Value::Noop)));
         }
@@ -167,8 +176,8 @@ impl Replica {
             return false;
         };
         let (chosen, alpha) = (self.log.chosen, self.configurations.alpha());
-        leading.next() <= chosen.plus(alpha)
-            && chosen.0 - self.log.applied.0 <= WINDOWS_UNAPPLIED * alpha
+        (leading.next() <= chosen.plus(alpha) || mutated(Mutant::WindowIgnored))
+            && (chosen.0 - self.log.applied.0 <= WINDOWS_UNAPPLIED * alpha || mutated(Mutant::MachineOutrun))
             && leading.in_flight_bytes < self.options.max_inflight_bytes
     }
 
@@ -206,7 +215,15 @@ impl Replica {
         leading.in_flight_bytes += bytes;
         leading.unchosen += 1;
         leading.announced = chosen;
-        for peer in self.peers() {
+        let mut peers = self.peers();
+        if mutated(Mutant::Thrifty) {
+            let enough = |count| {
+                let some = peers[..count].iter().copied().chain([self.me()]);
+                self.have_quorum(Phase::Two, &some.collect::<Vec<_>>())
+            };
+            peers.truncate((0..peers.len()).find(|count| enough(*count)).unwrap_or(peers.len()));
+        }
+        for peer in peers {
             self.send(
                 peer,
                 Message::Accept {
@@ -228,7 +245,7 @@ impl Replica {
     pub(crate) fn on_accepted(&mut self, from: Address, ballot: Ballot, slot: Slot) {
         let now = self.now;
         let Role::Leading(leading) = &mut self.role else { return };
-        if leading.ballot != ballot || slot >= leading.next() {
+        if slot >= leading.next() || (leading.ballot != ballot && !mutated(Mutant::BallotsSummed)) {
             return;
         }
         if let Some(follower) = leading.followers.get_mut(&from) {
@@ -239,7 +256,7 @@ impl Replica {
             .0
             .checked_sub(leading.first.0)
             .and_then(|distance| usize::try_from(distance).ok());
-        let (Some(index), Some(member)) = (index, configuration.index_of(from.node, from.incarnation)) else {
+        let (Some(index), Some(member)) = (index, index_of(configuration, from)) else {
             return;
         };
         let proposal = &mut leading.in_flight[index];
@@ -267,7 +284,11 @@ impl Replica {
     /// C1 at the leader: the chosen prefix is as long as the run of chosen slots.
     fn extend_chosen(&mut self) {
         let Role::Leading(leading) = &mut self.role else { return };
-        let run = leading.in_flight.iter().take_while(|proposal| proposal.chosen).count() as u64;
+        let mut run = leading.in_flight.iter().take_while(|proposal| proposal.chosen).count() as u64;
+        if mutated(Mutant::PrefixOverGaps) {
+            let last = leading.in_flight.iter().rposition(|proposal| proposal.chosen);
+            run = last.map_or(0, |last| last as u64 + 1);
+        }
         if run == 0 {
             return;
         }
@@ -353,7 +374,7 @@ impl Replica {
             .map(|(address, _)| *address)
             .collect();
         heard.push(me);
-        let healthy = self.have_quorum(Phase::Two, &heard);
+        let healthy = self.have_quorum(Phase::Two, &heard) || mutated(Mutant::AilingUnnoticed);
         let Role::Leading(leading) = &mut self.role else { return };
         if healthy == leading.healthy {
             return;
@@ -404,7 +425,7 @@ impl Replica {
         everywhere: Slot,
         healthy: bool,
     ) {
-        if ballot < self.promised {
+        if ballot < self.promised && !mutated(Mutant::HeartbeatAlwaysAnswered) {
             // D1: no confirmation once a higher ballot is promised (mutant 82); L6: the old leader learns of it.
             let promised = self.promised;
             self.answer(from, Message::Reject { ballot, promised });
@@ -471,11 +492,7 @@ impl Replica {
             let missing: Vec<Address> = peers
                 .iter()
                 .copied()
-                .filter(|peer| {
-                    configuration
-                        .index_of(peer.node, peer.incarnation)
-                        .is_none_or(|index| !acks.contains(index))
-                })
+                .filter(|peer| index_of(configuration, *peer).is_none_or(|index| !acks.contains(index)))
                 .collect();
             for peer in missing {
                 self.send(

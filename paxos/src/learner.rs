@@ -97,7 +97,7 @@ impl Replica {
                 continue;
             }
             let write = write.expect("a chosen slot above the applied prefix is in memory");
-            if write > self.persisted {
+            if write > self.persisted && !mutated(Mutant::AppliedBeforeDurable) {
                 return;
             }
             let value = self.log.value(slot).expect("the cell was just read").clone();
@@ -136,7 +136,13 @@ impl Replica {
 
     /// C4: forgets what this node's state machine holds durably and no member will ask for.
     fn trim(&mut self) {
-        let spare = self.log.flushed.min(self.learner.everywhere).0;
+        let mut spare = self.log.flushed.min(self.learner.everywhere).0;
+        if mutated(Mutant::TrimmedAlone) {
+            spare = self.log.flushed.0;
+        }
+        if mutated(Mutant::TrimmedUnflushed) {
+            spare = self.log.applied.min(self.learner.everywhere).0;
+        }
         let to = Slot(spare.saturating_sub(self.options.keep_slots));
         if to.0 >= self.log.trimmed.0 + self.options.trim_step {
             self.log.trimmed = to;

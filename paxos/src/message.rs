@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use quorum::{Epoch, Incarnation, NodeId};
+use quorum::{Epoch, Incarnation, Member, NodeId};
 
 use crate::ballot::{Ballot, Slot};
 use crate::effect::Refusal;
@@ -21,6 +21,16 @@ pub struct Address {
     pub node: NodeId,
     /// The life of its disk.
     pub incarnation: Incarnation,
+}
+
+impl Address {
+    /// Where a member can be reached.
+    pub(crate) fn of(member: &Member) -> Address {
+        Address {
+            node: member.node,
+            incarnation: member.incarnation,
+        }
+    }
 }
 
 impl fmt::Debug for Address {

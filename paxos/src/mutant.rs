@@ -44,28 +44,144 @@ macro_rules! mutants {
 mutants! {
     /// A `Prepare` below the promise is granted, and lowers it.
     PromiseLowered = "promise-lowered", "1", "A1";
+    /// Two ballots of one round count as the same, as if ballots did not contain their leader.
+    RoundsOnly = "rounds-only", "2", "A1";
+    /// A promise reports no votes.
+    VotesUnreported = "votes-unreported", "", "A1";
+    /// A promise reports the vote in the highest slot only.
+    OnlyLastReported = "only-last-reported", "16", "A1";
+    /// A value learned above a gap is reported as if it had been voted for in the lowest ballot.
+    LearnedOutranked = "learned-outranked", "", "A1";
+    /// An `Accept` in the very ballot that was promised is refused.
+    AcceptStrict = "accept-strict", "6", "A2";
     /// An `Accept` below the promise is voted for.
     AcceptUnchecked = "accept-unchecked", "7", "A2";
+    /// An `Accept` is compared with the vote in its slot, not with the promise.
+    VoteCompared = "vote-compared", "8", "A2";
     /// A vote does not raise the promise, so a lower ballot may overwrite it.
     VoteUnpromised = "vote-unpromised", "9", "A2";
+    /// A vote does not raise the promise, but no lower ballot may overwrite it.
+    VoteKept = "vote-kept", "10", "A2";
+    /// A promise leaves before it is durable.
+    PromiseBeforeWrite = "promise-before-write", "4", "A3";
+    /// An `Accepted` leaves before the vote is durable.
+    VoteBeforeWrite = "vote-before-write", "32", "A3";
+    /// An answer that changes nothing overtakes the writes that it rests on.
+    AnswerOvertakes = "answer-overtakes", "", "A3";
+    /// A leader counts its own vote before it is durable.
+    OwnVoteEarly = "own-vote-early", "24", "A3";
+    /// Members are told apart by their node id alone, whichever life of its disk it is.
+    EarlierLivesCounted = "earlier-lives-counted", "23", "A8";
+    /// An `Accept` in the chosen prefix is voted for.
+    ChosenOverwritten = "chosen-overwritten", "", "A9";
+    /// An `Accept` for another value than the one learned is answered as if it had been voted for.
+    LearnedContradicted = "learned-contradicted", "", "A9";
     /// A restarted node stands under the ballot that it finds on its disk.
     BallotReused = "ballot-reused", "31", "L1";
+    /// A `Prepare` leaves before the candidate's own promise is durable.
+    PrepareBeforeWrite = "prepare-before-write", "", "L1";
+    /// A candidate asks only about the slots in which it holds nothing.
+    PreparedFromLast = "prepared-from-last", "", "L2";
+    /// A leader does not keep to the window.
+    WindowIgnored = "window-ignored", "", "L3 i";
     /// A candidate leads without waiting for a phase-1 quorum.
     PhaseOneSkipped = "phase-1-skipped", "", "L3 ii";
+    /// A phase-1 quorum is judged by the rule for phase 2.
+    PhaseTwoTwice = "phase-2-twice", "25, 26", "L3 ii";
+    /// A promise that arrives twice counts as two.
+    PromiseCountedTwice = "promise-counted-twice", "", "L3 ii";
+    /// A promise of an older candidacy counts for this one.
+    OldPromiseCounted = "old-promise-counted", "21", "L3 ii";
     /// A candidate takes the last vote that it hears of, whatever its ballot.
     AdoptAny = "adopt-any", "11", "L3 iii";
+    /// A candidate takes the first vote that it hears of.
+    AdoptFirst = "adopt-first", "12", "L3 iii";
+    /// A candidate takes the vote of the lowest ballot.
+    AdoptLowest = "adopt-lowest", "12", "L3 iii";
     /// A candidate ignores the votes that are reported to it.
     AdoptNone = "adopt-none", "13", "L3 iii";
+    /// A candidate believes in a vote only when a second acceptor reports one for the slot.
+    AdoptConfirmed = "adopt-confirmed", "14", "L3 iii";
+    /// A candidate takes of each promise only the votes of its highest ballot.
+    AdoptByAcceptor = "adopt-by-acceptor", "15", "L3 iii";
+    /// A new leader begins above all reported votes and leaves what is below as it is.
+    HolesLeft = "holes-left", "17", "L3 iii";
+    /// A slot for which no vote was reported is filled with a command, not with a no-op.
+    HoleFilled = "hole-filled", "18", "L3 iii";
     /// A leader that sends an `Accept` again sends another value.
     TwoValues = "two-values", "30", "L4";
     /// A leader counts `Accepted`s, not the members that sent them.
     DuplicatesCounted = "duplicates-counted", "20", "L5";
     /// A leader takes a slot for chosen at the first vote.
     ChosenByOne = "chosen-by-one", "", "L5";
+    /// An `Accepted` of an older ballot counts for this one.
+    BallotsSummed = "ballots-summed", "22", "L5";
+    /// The chosen prefix reaches to the last chosen slot, over gaps.
+    PrefixOverGaps = "prefix-over-gaps", "76", "L5";
+    /// Nobody gives way because of a higher ballot that it is asked to promise or that is heard of.
+    HigherBallotIgnored = "higher-ballot-ignored", "", "L6";
+    /// A rejection is not heeded.
+    RejectIgnored = "reject-ignored", "80", "L6";
+    /// A leader that learns another value than its own goes on.
+    OvertakenUnnoticed = "overtaken-unnoticed", "", "L6";
+    /// Commands in doubt after a change of leader are put to the new one.
+    DoubtRetried = "doubt-retried", "66", "L6";
+    /// A candidate leads before it has learned what is decided.
+    DecidedIgnored = "decided-ignored", "", "L7";
+    /// A leader goes on while its state machine is far behind.
+    MachineOutrun = "machine-outrun", "", "L8";
+    /// An `Accept` goes to one phase-2 quorum first, and to others when that does not answer.
+    Thrifty = "thrifty", "77", "L8";
+    /// The first page of a promise passes for the whole.
+    PartialPromise = "partial-promise", "19", "L9";
+    /// A promise does not say up to where slots are chosen or trimmed.
+    PrefixUnreported = "prefix-unreported", "71", "L10";
     /// A follower takes its vote for the chosen value, whatever ballot it was given in.
     AnyVoteBlessed = "any-vote-blessed", "74", "C1";
+    /// A peer that fetches is served votes as well as chosen values.
+    VotesServed = "votes-served", "73", "C1";
     /// A follower passes over a slot whose value it lacks.
     HoleSkipped = "hole-skipped", "75", "C2";
+    /// Entries are applied before this node's own copy is durable.
+    AppliedBeforeDurable = "applied-before-durable", "", "C2";
+    /// Whoever fetches what is trimmed gets no answer.
+    TrimmedUntold = "trimmed-untold", "", "C3";
+    /// A journal is trimmed behind its own state machine alone.
+    TrimmedAlone = "trimmed-alone", "72", "C4";
+    /// A journal is trimmed behind what is applied, durable or not.
+    TrimmedUnflushed = "trimmed-unflushed", "70", "C4";
+    /// A node that misses its leader stands without asking whether others do.
+    CanvassSkipped = "canvass-skipped", "", "E1";
+    /// A node that hears a working leader grants a canvass.
+    CanvassGranted = "canvass-granted", "", "E1";
+    /// A candidate that is refused stands again at once, and nobody waits at random.
+    NoBackOff = "no-back-off", "81", "E2";
+    /// A leader that hears no phase-2 quorum does not notice.
+    AilingUnnoticed = "ailing-unnoticed", "", "E3";
+    /// A follower waits for a leader that says it hears no phase-2 quorum.
+    AilingFollowed = "ailing-followed", "", "E3";
+    /// A leader serves reads without a round.
+    ReadUnconfirmed = "read-unconfirmed", "40", "D1";
+    /// Reads are confirmed by a round that began before they arrived.
+    RoundBeforeRead = "round-before-read", "42", "D1";
+    /// A round is confirmed by a majority of heads, whatever the quorum system.
+    HeadsCounted = "heads-counted", "41", "D1";
+    /// An acceptor that has promised a higher ballot answers heartbeats as before.
+    HeartbeatAlwaysAnswered = "heartbeat-always-answered", "82", "D1";
+    /// A new leader confirms reads up to its own chosen prefix, not to its horizon.
+    HorizonIgnored = "horizon-ignored", "39", "D2";
+    /// A follower serves a read at once when the leader answers.
+    PrefixNotAwaited = "prefix-not-awaited", "", "D6";
+    /// A read is served when its prefix is chosen, not when it is applied.
+    ReadBeforeApplied = "read-before-applied", "79", "D6";
+    /// A `Forward` that arrives twice is taken twice.
+    ForwardTakenTwice = "forward-taken-twice", "", "X2";
+    /// A `Forward` that arrives twice is refused the second time.
+    RepeatRefused = "repeat-refused", "", "X2";
+    /// A restarted node refuses what was forwarded to its earlier process.
+    EarlierProcessRefuses = "earlier-process-refuses", "", "X2";
+    /// Commands in doubt after a change of leader are refused.
+    DoubtRefused = "doubt-refused", "", "X2";
 }
 
 #[cfg(feature = "mutants")]

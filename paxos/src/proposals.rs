@@ -14,6 +14,7 @@ use crate::ballot::Ballot;
 use crate::effect::{Doubt, Outcome, Output, Refusal, RequestId};
 use crate::election::Role;
 use crate::message::{Address, Message};
+use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 use crate::time::Time;
 use crate::value::{Batch, Command, CommandId, Value};
@@ -228,11 +229,22 @@ impl Replica {
         self.proposals.settled = ballot;
         let older: Vec<u64> = self.outstanding_where(|outstanding| outstanding.ballot < ballot);
         for sequence in older {
-            self.proposals.outstanding.remove(&sequence);
-            self.output(Output::Answer(
-                RequestId(sequence),
-                Outcome::Unknown(Doubt::LeaderChanged),
-            ));
+            let Some(Outstanding { payload, deadline, .. }) = self.proposals.outstanding.remove(&sequence) else {
+                continue;
+            };
+            if mutated(Mutant::DoubtRetried) {
+                let (origin, boot) = (self.me().node, self.options.boot);
+                let id = CommandId { origin, boot, sequence };
+                let command = Command { id, payload };
+                self.proposals.queue.push(Queued { command, deadline });
+                continue;
+            }
+            let outcome = if mutated(Mutant::DoubtRefused) {
+                Outcome::Refused(Refusal::NotLeader)
+            } else {
+                Outcome::Unknown(Doubt::LeaderChanged)
+            };
+            self.output(Output::Answer(RequestId(sequence), outcome));
         }
     }
 
@@ -256,12 +268,14 @@ impl Replica {
         {
             return;
         }
-        if ballot.leader != self.me().node || !self.began(ballot) {
+        let earlier = !self.began(ballot) && !mutated(Mutant::EarlierProcessRefuses);
+        if ballot.leader != self.me().node || earlier {
             // An earlier process of this node led then. It may have taken this, so refusing it would not be certain.
             return;
         }
         let judged = self.proposals.judged.entry((from.node, boot)).or_default();
-        if number <= *judged {
+        let repeated = number <= *judged;
+        if repeated && !mutated(Mutant::ForwardTakenTwice) && !mutated(Mutant::RepeatRefused) {
             // Repeated or overtaken: taking it could do the commands twice, refusing it could be untrue. Their origin
             // waits and then doubts.
             return;
@@ -276,6 +290,10 @@ impl Replica {
                 (true, false) => None,
             },
             _ => Some(Refusal::NotLeader),
+        };
+        let reason = match reason {
+            None if repeated && mutated(Mutant::RepeatRefused) => Some(Refusal::NotLeader),
+            reason => reason,
         };
         if let Some(reason) = reason {
             let sequences = commands.iter().map(|command| command.id.sequence).collect();

@@ -8,12 +8,13 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use quorum::Phase;
+use quorum::{NodeSet, Phase};
 
 use crate::ballot::{Ballot, Slot};
 use crate::effect::{Outcome, Output, Refusal, RequestId};
 use crate::election::Role;
 use crate::message::{Address, Message};
+use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 use crate::time::Time;
 
@@ -96,7 +97,9 @@ impl Replica {
         if !self.reads.waiting.is_empty() {
             if let Role::Leading(leading) = &mut self.role {
                 let own = core::mem::take(&mut self.reads.waiting);
-                if leading.healthy {
+                if mutated(Mutant::ReadUnconfirmed) {
+                    self.ready(self.log.chosen, own);
+                } else if leading.healthy {
                     leading.rounds.waiting.push(Asker::Own(own));
                 } else {
                     self.refuse_reads(own, Refusal::NoQuorum);
@@ -128,8 +131,16 @@ impl Replica {
         }
         let askers = core::mem::take(&mut leading.rounds.waiting);
         // D2: nothing is read before what phase 1 brought back is chosen and applied (mutant 39).
-        let prefix = chosen.max(leading.horizon);
+        let prefix = if mutated(Mutant::HorizonIgnored) {
+            chosen
+        } else {
+            chosen.max(leading.horizon)
+        };
         leading.rounds.last = Some(now);
+        if leading.round > 0 && mutated(Mutant::RoundBeforeRead) {
+            leading.rounds.open.push_back((leading.round, prefix, askers));
+            return self.confirm_rounds();
+        }
         leading.rounds.open.push_back((leading.round + 1, prefix, askers));
         self.send_heartbeats();
         self.confirm_rounds();
@@ -151,7 +162,13 @@ impl Replica {
                         .followers
                         .iter()
                         .filter(|(_, follower)| follower.round >= *round);
-                    crate::replica::members(configuration, answered.map(|(address, _)| *address).chain([me]))
+                    let members =
+                        crate::replica::members(configuration, answered.map(|(address, _)| *address).chain([me]));
+                    let voters = configuration.members().len();
+                    if members.len() > voters / 2 && mutated(Mutant::HeadsCounted) {
+                        return NodeSet::first(voters as u8);
+                    }
+                    members
                 });
             if !answered {
                 break;
@@ -219,6 +236,11 @@ impl Replica {
         match result {
             Ok(prefix) => {
                 self.log.known = self.log.known.max(prefix);
+                let prefix = if mutated(Mutant::PrefixNotAwaited) {
+                    Slot::ZERO
+                } else {
+                    prefix
+                };
                 self.ready(prefix, reads);
             }
             Err(refusal) => self.refuse_reads(reads, refusal),
@@ -234,7 +256,7 @@ impl Replica {
     pub(crate) fn answer_ready_reads(&mut self) {
         let applied = self.log.applied;
         while let Some(entry) = self.reads.ready.first_entry() {
-            if *entry.key() > applied {
+            if *entry.key() > applied && !(*entry.key() <= self.log.chosen && mutated(Mutant::ReadBeforeApplied)) {
                 return;
             }
             for read in entry.remove() {

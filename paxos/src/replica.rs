@@ -11,12 +11,13 @@ use quorum::{Configuration, NodeId, NodeSet};
 
 use crate::ballot::Ballot;
 use crate::catch_up::CatchUp;
-use crate::configurations::Configurations;
+use crate::configurations::{Configurations, index_of};
 use crate::effect::{Event, Input, Options, Output, Record, Recovered, Write, WriteId};
 use crate::election::{Election, Role};
 use crate::learner::Learner;
 use crate::log::Log;
 use crate::message::{ASSUMED_ROUND_TRIP, Address, Envelope, Message};
+use crate::mutant::{Mutant, mutated};
 use crate::proposals::Proposals;
 use crate::reads::Reads;
 use crate::rng::Rng;
@@ -193,7 +194,9 @@ impl Replica {
         let votes = matches!(message, Message::Prepare { .. } | Message::Accept { .. });
         let stale = votes && epoch != self.configurations.newest().epoch();
         let usurped = message.reign().is_some_and(|ballot| ballot.leader != from.node);
-        let known = cluster == self.options.cluster && to == self.options.address && self.configurations.knows(from);
+        let here = self.options.address;
+        let meant = to == here || (to.node == here.node && mutated(Mutant::EarlierLivesCounted));
+        let known = cluster == self.options.cluster && meant && self.configurations.knows(from);
         if !known || stale || usurped {
             self.event(Event::Misaddressed(from));
             return;
@@ -350,7 +353,12 @@ impl Replica {
     }
 
     /// A3: makes `records` durable, and only then releases `then`.
-    pub(crate) fn write(&mut self, mut records: Vec<Record>, then: Vec<Envelope>) {
+    pub(crate) fn write(&mut self, mut records: Vec<Record>, mut then: Vec<Envelope>) {
+        if crate::MUTABLE {
+            let early = then.extract_if(.., |envelope| self.leaves_early(&records, envelope));
+            let early = early.map(Output::Send).collect::<Vec<_>>();
+            self.outputs.extend(early);
+        }
         self.last_write = self.next_write();
         if !records.is_empty() {
             records.extend(self.learner.chosen_record(self.log.chosen));
@@ -360,6 +368,19 @@ impl Replica {
             records,
             then,
         }));
+    }
+
+    /// What a mutant does not keep back until it is durable.
+    fn leaves_early(&self, records: &[Record], envelope: &Envelope) -> bool {
+        let own = envelope.to == self.me();
+        match &envelope.message {
+            _ if records.is_empty() && mutated(Mutant::AnswerOvertakes) => true,
+            Message::Promise { .. } => mutated(Mutant::PromiseBeforeWrite),
+            Message::Prepare { .. } => mutated(Mutant::PrepareBeforeWrite),
+            Message::Accepted { .. } if own => mutated(Mutant::OwnVoteEarly),
+            Message::Accepted { .. } => mutated(Mutant::VoteBeforeWrite),
+            _ => false,
+        }
     }
 
     /// A3: an answer that changes nothing still waits for the writes that it may rest on.
@@ -373,6 +394,6 @@ impl Replica {
 pub(crate) fn members(configuration: &Configuration, addresses: impl IntoIterator<Item = Address>) -> NodeSet {
     addresses
         .into_iter()
-        .filter_map(|address| configuration.index_of(address.node, address.incarnation))
+        .filter_map(|address| index_of(configuration, address))
         .collect()
 }
