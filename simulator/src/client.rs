@@ -2,8 +2,9 @@
 
 use paxos::Slot;
 
-use crate::machine::OpId;
+use crate::linearizable::Call;
 use crate::seat::Seat;
+use crate::workload::{OpId, Request};
 
 /// What an operation does.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -13,14 +14,24 @@ pub(crate) enum Kind {
 }
 
 /// An operation that has begun and not ended.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Op {
     pub(crate) id: OpId,
-    pub(crate) kind: Kind,
-    pub(crate) key: u8,
+    pub(crate) request: Request,
     pub(crate) seat: Seat,
     /// What had been seen when it began: it must come after that (I16).
     pub(crate) begun: Slot,
+    /// Its place in the history that is judged from the outside, if this run has one.
+    pub(crate) call: Option<Call>,
+}
+
+impl Op {
+    pub(crate) fn kind(&self) -> Kind {
+        match self.request {
+            Request::Command(_) => Kind::Write,
+            Request::Query(_) => Kind::Read,
+        }
+    }
 }
 
 /// How an operation ended.
@@ -37,6 +48,8 @@ pub(crate) struct Client {
     /// The node it talks to.
     pub(crate) seat: Seat,
     pub(crate) open: Option<Op>,
+    /// What did not get done and is asked again, as a new operation.
+    pub(crate) retry: Option<Request>,
     /// What is left of a fixed programme, last first; a client without one goes on at random until the calm.
     pub(crate) programme: Option<Vec<Kind>>,
 }
@@ -46,6 +59,7 @@ impl Client {
         Client {
             seat,
             open: None,
+            retry: None,
             programme: None,
         }
     }
@@ -55,6 +69,7 @@ impl Client {
         Client {
             seat,
             open: None,
+            retry: None,
             programme: Some(vec![Kind::Read, Kind::Write]),
         }
     }

@@ -1,9 +1,10 @@
 //! Every command that a client ever gave to a process, and what became of it.
 
 use paxos::{CommandId, Slot};
+use storage::machine::Applied;
 
-use crate::machine::OpId;
 use crate::seat::Seat;
+use crate::workload::OpId;
 
 /// What a client was told.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -22,12 +23,13 @@ pub(crate) enum Fate {
 #[derive(Clone, Debug)]
 pub(crate) struct CommandFacts {
     pub(crate) op: OpId,
-    pub(crate) key: u8,
     /// Digest of its bytes.
     pub(crate) payload: u64,
     pub(crate) fate: Fate,
     /// Where it is chosen.
     pub(crate) chosen: Option<Slot>,
+    /// What its client should be told, once every slot up to it is chosen.
+    pub(crate) reply: Option<Applied>,
 }
 
 struct Boot {

@@ -61,6 +61,8 @@ counted! {
         Scramble = "scrambled links",
         /// A disk became slow.
         SlowDisk = "slow disks",
+        /// A client did not wait for its answer.
+        Abandoned = "abandoned requests",
     }
 }
 
@@ -119,6 +121,14 @@ counted! {
         Unknown = "a write ended unknown",
         /// A write with unknown outcome was chosen after all.
         UnknownDone = "an unknown write was done",
+        /// A client asked again what was not done, or perhaps not.
+        Retried = "a request was retried",
+        /// The store refused a command that was chosen.
+        Faulty = "a chosen command was faulty",
+        /// What clients saw was judged from the outside, key by key.
+        JudgedOutside = "a history was judged from the outside",
+        /// And could not be judged within the limit of steps.
+        Undecided = "a history from the outside was undecided",
         /// A client was refused.
         RefusedRequest = "a request was refused",
         /// A node needed slots that no peer it knows has.

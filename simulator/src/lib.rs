@@ -6,15 +6,17 @@
 //! phase in which anything may go wrong, then a calm in which a healed core must go on.
 //!
 //! Simulated are the network, the disks, the clocks, the processes' lives and the clients; real are the `Replica` with
-//! its recovery and the codec of messages, which every message goes through.
+//! its recovery, the codec of messages, which every message goes through, and the key-value store with its commands.
 //!
 //! | room | what is there |
 //! |---|---|
 //! | `cluster` | the event loop; the driver's contract; clients' requests; faults; the calm at the end |
-//! | `network`, `disk`, `clock`, `machine`, `client` | what is simulated around the replica |
-//! | `ledger`, `commands` | the facts that no node can know: durable votes, what is chosen, every command |
+//! | `network`, `disk`, `clock`, `client` | what is simulated around the replica |
+//! | `machine`, `tables` | the real state machine, and what it is kept in |
+//! | `workload` | what clients ask for |
+//! | `ledger`, `commands`, `reference` | the facts that no node can know: durable votes, what is chosen, every command and its answer |
 //! | `oracle`, `checker` | what must hold, one property to a file, checked at every event |
-//! | [`linearizable`] | what clients saw, judged from the outside |
+//! | [`linearizable`], `history` | what clients saw, judged from the outside |
 //! | `coverage` | what a run has seen; a run in which nothing happened proves nothing |
 //! | `mutant` | nodes made wrong on purpose, which the checkers must kill |
 //! | `trace`, `run` | the fingerprint of a run, and the story of a failed one |
@@ -29,6 +31,7 @@ mod cluster;
 mod commands;
 mod coverage;
 mod disk;
+mod history;
 mod ledger;
 pub mod linearizable;
 mod machine;
@@ -37,12 +40,15 @@ mod network;
 mod node;
 mod oracle;
 mod random;
+mod reference;
 mod run;
 mod schedule;
 mod seat;
 mod slots;
 mod swarm;
+mod tables;
 mod trace;
+mod workload;
 
 pub use checker::{Property, Violation};
 pub use cluster::Summary;

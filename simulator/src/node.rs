@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use paxos::{Ballot, Entry, Replica, Time, Wake};
+use paxos::{Ballot, Entry, Replica, Slot, Time, Wake};
 
 use crate::client::Op;
 use crate::clock::{Clock, Moment};
 use crate::cluster::event::Happening;
 use crate::disk::{Disk, Store};
 use crate::machine::Machine;
+use crate::tables::DiskTables;
 
 /// What outlives a process.
 pub(crate) struct Node {
     pub(crate) disk: Disk,
-    /// The state machine as it is durable.
-    pub(crate) flushed: Machine,
+    /// What the state machine is kept in.
+    pub(crate) tables: DiskTables,
+    /// How far the state machine is durable.
+    pub(crate) flushed: Slot,
     pub(crate) process: Option<Process>,
     /// Frozen: what happens to it waits.
     pub(crate) paused: bool,
@@ -25,7 +28,7 @@ pub(crate) struct Node {
 }
 
 /// A request that a process has taken and not answered.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) client: usize,
     pub(crate) op: Op,

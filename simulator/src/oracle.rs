@@ -2,6 +2,7 @@
 
 use paxos::{Ballot, CommandId, Entry, Envelope, Message, Record, Slot, Value, Write};
 use quorum::NodeSet;
+use storage::machine::Applied as Reply;
 
 use crate::checker::acknowledged::Acknowledged;
 use crate::checker::applied::Applied;
@@ -9,15 +10,17 @@ use crate::checker::promises::Promises;
 use crate::checker::real_time::RealTime;
 use crate::checker::{
     Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, one_effect, one_value,
-    validity,
+    validity, witness,
 };
 use crate::commands::{CommandFacts, Commands, Fate};
 use crate::coverage::{Sometimes, Tally};
 use crate::disk::Store;
 use crate::ledger::{Ledger, Vote, same};
-use crate::machine::{Machine, OpId};
+use crate::machine::Machine;
+use crate::reference::Reference;
 use crate::seat::Seat;
 use crate::swarm::{Judged, Plan};
+use crate::workload::{Found, OpId, Query};
 
 /// All facts and all checkers.
 pub(crate) struct Oracle {
@@ -28,7 +31,8 @@ pub(crate) struct Oracle {
     applied: Applied,
     acknowledged: Acknowledged,
     real_time: RealTime,
-    /// The last slot whose writes are in the history of keys.
+    reference: Reference,
+    /// The last slot that the reference has.
     told: Slot,
     /// How far each state machine is durable.
     flushed: Vec<Slot>,
@@ -44,7 +48,8 @@ impl Oracle {
             promises: Promises::new(nodes),
             applied: Applied::new(nodes),
             acknowledged: Acknowledged::default(),
-            real_time: RealTime::new(),
+            real_time: RealTime::default(),
+            reference: Reference::new(),
             told: Slot::ZERO,
             flushed: vec![Slot::ZERO; nodes],
         }
@@ -133,8 +138,11 @@ impl Oracle {
         while self.told < self.ledger.chosen_prefix() {
             self.told = self.told.next();
             if let Some(Value::Commands(batch)) = self.ledger.chosen(self.told) {
-                for facts in batch.iter().filter_map(|command| self.commands.of(command.id)) {
-                    self.real_time.on_write(self.told, facts.key, facts.op);
+                for command in batch.iter() {
+                    let reply = self.reference.apply(self.told, &command.payload);
+                    if let Some(facts) = self.commands.of_mut(command.id) {
+                        facts.reply = reply;
+                    }
                 }
             }
         }
@@ -249,13 +257,14 @@ impl Oracle {
         self.commands.request(boot, command)
     }
 
-    /// A client is told that its write is done; `held` says whose disks hold it.
-    pub(crate) fn on_done(&mut self, id: CommandId, begun: Slot, held: NodeSet) -> Verdict {
+    /// A client is told that its write is done, and what it did; `held` says whose disks hold it.
+    pub(crate) fn on_done(&mut self, id: CommandId, told: &Reply, begun: Slot, held: NodeSet) -> Verdict {
         let Some(facts) = self.commands.of_mut(id) else {
             return Ok(());
         };
         facts.fate = Fate::Done;
-        let (op, slot) = (facts.op, facts.chosen);
+        let (op, slot, reply) = (facts.op, facts.chosen, facts.reply.take());
+        self.judge(witness::on_done(op, told, reply.as_ref()))?;
         let verdict = self
             .acknowledged
             .on_done(&self.ledger, slot, held, &format_args!("write {}", op.0));
@@ -282,11 +291,10 @@ impl Oracle {
     }
 
     /// A read is served.
-    pub(crate) fn on_read(&mut self, op: OpId, key: u8, machine: &Machine, begun: Slot) -> Verdict {
-        let verdict = self
-            .real_time
-            .on_read(op, key, machine.read(key), machine.applied(), begun);
-        self.judge(verdict)
+    pub(crate) fn on_read(&mut self, op: OpId, query: &Query, slot: Slot, found: &Found, begun: Slot) -> Verdict {
+        let verdict = self.real_time.on_read(op, slot, begun);
+        self.judge(verdict)?;
+        self.judge(witness::on_read(&self.reference, op, query, slot, found))
     }
 
     /// The run is over: what was acknowledged is still there.

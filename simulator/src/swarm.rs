@@ -14,6 +14,7 @@ use crate::mutant::Mutant;
 use crate::network::Weather;
 use crate::random::{Concern, Random};
 use crate::seat::Seat;
+use crate::workload::{Kind, Mix};
 
 /// The cluster that every simulated node belongs to.
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x0053_594E_4F44);
@@ -80,8 +81,12 @@ pub(crate) struct Load {
     pub(crate) reads: u32,
     /// How often, in a thousand, a client goes to another node.
     pub(crate) wander: u32,
-    /// Largest command in bytes.
-    pub(crate) largest: usize,
+    /// What is asked.
+    pub(crate) mix: Mix,
+    /// How often, in a thousand, what was not done is asked again.
+    pub(crate) retries: u32,
+    /// How often, in a thousand, a client does not wait for its answer.
+    pub(crate) abandons: u32,
     /// How long a request may take.
     pub(crate) timeout: Duration,
 }
@@ -349,12 +354,24 @@ fn load(random: &mut Random, far: Duration, election_timeout: Duration, heavy: b
         think: far * random.magnitude(1, 32) as u32,
         reads: *random.pick(&[0, 100, 300, 500, 800]),
         wander: *random.pick(&[0, 50, 300, 1000]),
-        largest: if heavy {
-            128 << 10
-        } else {
-            random.magnitude(9, 400) as usize
-        },
+        mix: mix(random, heavy),
+        retries: *random.pick(&[0, 200, 800]),
+        abandons: *random.pick(&[0, 0, 50, 300]),
         timeout: election_timeout * random.magnitude(2, 32) as u32 + Duration::from_millis(100),
+    }
+}
+
+fn mix(random: &mut Random, heavy: bool) -> Mix {
+    let kind = *random.pick(&[Kind::ByKey, Kind::ByKey, Kind::Wide, Kind::Wide, Kind::Puts]);
+    let often = |random: &mut Random| *random.pick(&[0, 50, 200, 600]);
+    Mix {
+        kind,
+        keys: random.magnitude(if kind == Kind::Wide { 1 } else { 4 }, 64),
+        txns: often(random),
+        deletes: *random.pick(&[0, 50, 200]),
+        wide: often(random),
+        largest: if heavy { 128 << 10 } else { random.magnitude(8, 400) },
+        oversized: *random.pick(&[0, 0, 0, 20]),
     }
 }
 

@@ -20,12 +20,18 @@
 //! | [`tables`] | ordered bytes: RocksDB, or a map for the simulator; one contract |
 //! | [`Store`] | a data folder: whose it is, whether it is whole |
 //!
+//! Journal, [`Store`] and RocksDB are behind the feature `rocks`, which is on unless it is turned off: the simulator runs the
+//! real state machine without compiling RocksDB.
+//!
 //! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: snapshots for nodes that are
 //! far behind (C3), sessions (X1), leases, compaction of old versions.
 
+#[cfg(feature = "rocks")]
 pub mod journal;
 pub mod machine;
+#[cfg(feature = "rocks")]
 mod store;
 pub mod tables;
 
+#[cfg(feature = "rocks")]
 pub use store::{Store, StoreError, StoreSettings};

@@ -2,18 +2,23 @@
 //! process, and equal prefixes give equal states (C2).
 
 use paxos::{Entry, Slot};
+use storage::machine::Revision;
 
 use crate::checker::{Verdict, claims, ensure};
 use crate::ledger::Ledger;
 use crate::machine::Machine;
 use crate::seat::Seat;
 use crate::slots::Slots;
+use crate::tables::DiskTables;
+
+/// After how many slots the checker's machine forgets how it was before.
+const FLUSH: u64 = 64;
 
 pub(crate) struct Applied {
     /// The last entry that each process was given to apply.
     handed: Vec<Slot>,
-    /// The state after each slot, as a machine of the checker's own came to it.
-    states: Slots<u64>,
+    /// Digest and revision after each slot, as a machine of the checker's own came to them.
+    states: Slots<(u64, Revision)>,
     twin: Machine,
 }
 
@@ -22,7 +27,7 @@ impl Applied {
         Applied {
             handed: vec![Slot::ZERO; nodes],
             states: Slots::new(),
-            twin: Machine::new(),
+            twin: Machine::open(DiskTables::default()),
         }
     }
 
@@ -34,11 +39,15 @@ impl Applied {
     /// The chosen prefix has grown: the checker's own machine follows it.
     pub(crate) fn follow(&mut self, ledger: &Ledger) {
         while let Some(value) = ledger.chosen(self.twin.applied().next()) {
-            self.twin.apply(&Entry {
+            let entry = Entry {
                 slot: self.twin.applied().next(),
                 value: value.clone(),
-            });
-            self.states.put(self.twin.applied(), self.twin.digest());
+            };
+            self.twin.apply(std::slice::from_ref(&entry), |_| false);
+            self.states.put(entry.slot, (self.twin.digest(), self.twin.revision()));
+            if entry.slot.0.is_multiple_of(FLUSH) {
+                self.twin.flush();
+            }
         }
     }
 
@@ -60,15 +69,15 @@ impl Applied {
     pub(crate) fn on_state(&self, seat: Seat, machine: &Machine) -> Verdict {
         let slot = machine.applied();
         let expected = if slot == Slot::ZERO {
-            Some(Machine::new().digest())
+            Some((0, Revision::FIRST))
         } else {
             self.states.at(slot).copied()
         };
+        let found = (machine.digest(), machine.revision());
         ensure!(
-            expected == Some(machine.digest()),
+            expected == Some(found),
             Applied,
-            "the state of {seat} after slot {slot} is {:016x}, but the chosen prefix gives {expected:016x?}",
-            machine.digest()
+            "the state of {seat} after slot {slot} is {found:x?}, but the chosen prefix gives {expected:x?}"
         );
         Ok(())
     }

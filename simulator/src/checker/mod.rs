@@ -20,6 +20,7 @@ pub(crate) mod one_value;
 pub(crate) mod promises;
 pub(crate) mod real_time;
 pub(crate) mod validity;
+pub(crate) mod witness;
 
 use std::fmt;
 
@@ -56,6 +57,10 @@ counted! {
         Ballots = "L1 a ballot is durable before use and never resumed",
         /// I16
         RealTime = "I16 reads and writes in real-time order",
+        /// Replies and reads are those of the log, played to a naive store.
+        Witness = "witness: answers are the log's",
+        /// Histories judged from the outside.
+        Linearizable = "linearizable from the outside",
         /// I17
         Floor = "I17 trimmed is durable elsewhere",
         /// I19

@@ -11,11 +11,14 @@ use crate::checker::{Verdict, ensure};
 use crate::client::Client;
 use crate::clock::Moment;
 use crate::coverage::Sometimes;
+use crate::linearizable;
 use crate::seat::Seat;
 
 use super::Cluster;
 use super::event::Event;
 
+/// Most steps of the judgement from the outside, for each key.
+const STEPS: u64 = 30_000;
 /// Most events of the calm.
 const EVENTS: u64 = 300_000;
 /// Most of a cluster's election timeouts that the calm may take, after the longest fault and request.
@@ -66,7 +69,21 @@ impl Cluster {
             limit,
             Cluster::is_settled,
         )?;
-        self.oracle.audit(self.holders())
+        self.oracle.audit(self.holders())?;
+        self.judge_history()
+    }
+
+    /// Judges from the outside what clients saw.
+    fn judge_history(&mut self) -> Verdict {
+        let Some(history) = &self.history else { return Ok(()) };
+        let report = linearizable::check(history, STEPS);
+        let seen = match report.verdict {
+            linearizable::Verdict::Linearizable => Sometimes::JudgedOutside,
+            linearizable::Verdict::Undecided(_) => Sometimes::Undecided,
+            linearizable::Verdict::NotLinearizable(..) => return self.oracle.judge(not_linearizable(&report)),
+        };
+        self.tally.sometimes.hit(seen);
+        Ok(())
     }
 
     /// Everybody, or a random part that still holds a quorum of each phase.
@@ -113,7 +130,7 @@ impl Cluster {
     }
 
     fn stuck(&self, what: &str) -> Verdict {
-        let open: Vec<_> = self.clients.iter().filter_map(|client| client.open).collect();
+        let open: Vec<_> = self.clients.iter().filter_map(|client| client.open.as_ref()).collect();
         let nodes: Vec<_> = self
             .core_applied()
             .map(|(seat, _)| {
@@ -137,4 +154,9 @@ impl Cluster {
         );
         Ok(())
     }
+}
+
+fn not_linearizable(report: &linearizable::Report) -> Verdict {
+    ensure!(false, Linearizable, "{report}");
+    Ok(())
 }

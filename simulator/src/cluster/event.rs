@@ -4,8 +4,8 @@ use bytes::Bytes;
 use paxos::{Address, Slot};
 
 use crate::clock::Moment;
-use crate::machine::OpId;
 use crate::seat::Seat;
+use crate::workload::OpId;
 
 /// Something that happens to one process, or goes to whichever process the node has.
 #[derive(Clone, Debug)]
@@ -58,8 +58,8 @@ pub(crate) enum Event {
     },
     /// A client thinks of something to do.
     Think { client: usize },
-    /// A client's patience ends.
-    GiveUp { client: usize, op: OpId },
+    /// A client's patience ends; early, if it abandons what it asked.
+    GiveUp { client: usize, op: OpId, abandons: bool },
     /// A fault begins.
     Strike(Strike),
     /// A process starts again.

@@ -21,6 +21,8 @@ use crate::client::Client;
 use crate::clock::{Clock, Moment};
 use crate::coverage::{Fault, Sometimes, Tally};
 use crate::disk::Disk;
+use crate::linearizable::History;
+use crate::linearizable::register::Register;
 use crate::machine::Machine;
 use crate::mutant::Mutant;
 use crate::network::Network;
@@ -30,6 +32,7 @@ use crate::random::{Concern, Random};
 use crate::schedule::Schedule;
 use crate::seat::Seat;
 use crate::swarm::{CLUSTER, Plan};
+use crate::tables::DiskTables;
 use crate::trace::Trace;
 
 use event::{Event, Happening};
@@ -57,6 +60,8 @@ pub(crate) struct Cluster {
     is_calm: bool,
     /// The nodes that are to go on in the calm.
     core: NodeSet,
+    /// What clients saw, in runs whose operations can be judged key by key.
+    history: Option<History<Register>>,
     /// Operations begun.
     ops: u64,
     /// Operations that ended as done.
@@ -88,9 +93,14 @@ impl Cluster {
     /// The cluster of a plan, whose trace keeps lines from that event on.
     pub(crate) fn new(plan: Plan, lines_from: u64) -> Cluster {
         let stream = |concern| Random::new(plan.seed, concern);
+        let tables = |plan: &Plan| match plan.mutant {
+            Some(Mutant::ApplyTwice) => DiskTables::with_late_progress(),
+            _ => DiskTables::default(),
+        };
         let node = |_| Node {
             disk: Disk::new(plan.disk),
-            flushed: Machine::new(),
+            tables: tables(&plan),
+            flushed: Slot::ZERO,
             process: None,
             paused: false,
             waiting: VecDeque::new(),
@@ -112,6 +122,7 @@ impl Cluster {
             },
             is_calm: false,
             core: NodeSet::EMPTY,
+            history: plan.load.mix.by_key().then(History::default),
             ops: 0,
             done: 0,
             tally: Tally::default(),
@@ -161,7 +172,7 @@ impl Cluster {
                 self.think(client);
                 Ok(())
             }
-            Event::GiveUp { client, op } => self.give_up(client, op),
+            Event::GiveUp { client, op, abandons } => self.give_up(client, op, abandons),
             Event::Strike(strike) => self.strike(strike),
             Event::Restart { seat } => self.restart(seat),
             Event::Resume { seat } => self.resume(seat),
@@ -205,7 +216,7 @@ impl Cluster {
     /// Starts a process on what the disk holds.
     fn start(&mut self, seat: Seat) -> Verdict {
         let node = &self.nodes[seat.index()];
-        let machine = node.flushed.clone();
+        let machine = Machine::open(node.tables.clone());
         let mut recovered = node.disk.recover(machine.applied());
         if recovered
             .log
@@ -295,6 +306,14 @@ impl Cluster {
         let (kept, lost) = node.disk.crash(&mut self.random.disk);
         let waiting = std::mem::take(&mut node.waiting);
         node.paused = false;
+        // What the state machine wrote since its last flush is lost, or happens to be on the disk.
+        if self.random.disk.chance(300) && !self.plan.is(Mutant::ClaimFlushed) {
+            process.machine.flush();
+            node.flushed = process.machine.applied();
+            self.oracle.on_flushed(seat, node.flushed);
+        } else {
+            node.tables.lose_unflushed();
+        }
         self.trace.line(|| {
             format!(
                 "{:?} {seat} crashes: {} unsynced writes kept, {lost} lost",
@@ -344,7 +363,7 @@ fn holders(nodes: &[Node], oracle: &Oracle, slot: Slot) -> NodeSet {
         .filter(|seat| {
             let node = &nodes[seat.index()];
             let logged = node.disk.store().log.at(slot);
-            node.flushed.applied() >= slot || logged.is_some_and(|logged| crate::ledger::same(logged.value(), value))
+            node.flushed >= slot || logged.is_some_and(|logged| crate::ledger::same(logged.value(), value))
         })
         .map(|seat| seat.0)
         .collect()

@@ -14,8 +14,8 @@ use crate::mutant::Mutant;
 use crate::seat::Seat;
 use crate::trace::digest;
 
+use super::Cluster;
 use super::event::{Event, Happening};
-use super::{Cluster, holders};
 
 impl Cluster {
     /// Something happens at a node.
@@ -126,14 +126,17 @@ impl Cluster {
         };
         let count = 1 + self.random.process.index(process.to_apply.len());
         let entries: Vec<_> = process.to_apply.drain(..count).collect();
-        for entry in &entries {
-            if self.plan.is(Mutant::SkipEntry) && !process.has_applied && process.boot > self.plan.nodes() as u64 {
-                process.machine.skip(entry);
-            } else {
-                process.machine.apply(entry);
-            }
-            process.has_applied = true;
+        let mut rest = entries.as_slice();
+        let restarted = process.boot > self.plan.nodes() as u64;
+        if self.plan.is(Mutant::SkipEntry) && restarted && !process.has_applied {
+            process.machine.skip(entries[0].slot);
+            rest = &entries[1..];
         }
+        process.has_applied = true;
+        let (boot, pending) = (process.boot, &process.pending);
+        let answers = process.machine.apply(rest, |id| {
+            id.origin == seat.node() && id.boot == boot && pending.contains_key(&id.sequence)
+        });
         let applied = process.machine.applied();
         self.trace.mix(process.machine.digest());
         self.oracle.on_state(seat, &process.machine)?;
@@ -141,8 +144,8 @@ impl Cluster {
         let now = self.now;
         self.trace
             .line(|| format!("{now:?} {seat} has applied up to {applied}"));
-        for entry in &entries {
-            self.answer_done(seat, entry)?;
+        for (id, told) in answers {
+            self.answer_done(seat, id, &told)?;
         }
         if more {
             self.apply_later(seat);
@@ -161,10 +164,8 @@ impl Cluster {
         let Some(process) = node.process.as_ref() else { return };
         let applied = process.machine.applied();
         if !self.plan.is(Mutant::ClaimFlushed) {
-            node.flushed = process.machine.clone();
-            if self.plan.is(Mutant::ApplyTwice) {
-                node.flushed.misdate();
-            }
+            process.machine.flush();
+            node.flushed = applied;
             self.oracle.on_flushed(seat, applied);
         }
         self.trace.mix(applied.0);
@@ -414,35 +415,6 @@ impl Cluster {
                     what,
                 },
             );
-        }
-        Ok(())
-    }
-
-    /// A command of this process is applied: its client hears that it is done.
-    fn answer_done(&mut self, seat: Seat, entry: &paxos::Entry) -> Verdict {
-        let paxos::Value::Commands(batch) = &entry.value else {
-            return Ok(());
-        };
-        for command in batch.iter().filter(|command| command.id.origin == seat.node()) {
-            let Some(process) = self.process(seat) else {
-                return Ok(());
-            };
-            if command.id.boot != process.boot {
-                continue;
-            }
-            let Some(pending) = process.pending.remove(&command.id.sequence) else {
-                continue;
-            };
-            if process.leads.is_none() {
-                self.tally.sometimes.hit(Sometimes::WriteForwarded);
-            }
-            let (nodes, ledger_of) = (&self.nodes, &self.oracle);
-            let held = ledger_of
-                .chosen_slot(command.id)
-                .map(|slot| holders(nodes, ledger_of, slot));
-            self.oracle
-                .on_done(command.id, pending.op.begun, held.unwrap_or_default())?;
-            self.end(pending.client, pending.op.id, crate::client::End::Done);
         }
         Ok(())
     }

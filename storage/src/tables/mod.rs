@@ -12,9 +12,11 @@
 //! the state machine never changes a version once written, several scans at one revision see one state as well.
 
 mod memory;
+#[cfg(feature = "rocks")]
 mod rocks;
 
 pub use memory::MemoryTables;
+#[cfg(feature = "rocks")]
 pub use rocks::{RocksTables, StateSettings};
 
 use thiserror::Error;

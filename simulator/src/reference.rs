@@ -1,0 +1,305 @@
+//! What the key-value store should answer: a second, naive implementation over the chosen log, which keeps every version of
+//! every key in a list. It knows the clients' operations (`workload`) and shares only data types with the state machine.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use paxos::Slot;
+use storage::machine::{
+    Applied, Command, Compare, CompareResult, CompareTarget, DeleteRange, DeleteRangeReply, KeyValue, KvError, Op,
+    OpReply, OpResult, Put, PutReply, Range, RangeReply, Reply, Revision, SortOrder, SortTarget, Txn, TxnReply,
+};
+
+use crate::workload::{Found, Query};
+
+/// What a change made of a key.
+struct Version {
+    revision: i64,
+    /// `None`: deleted.
+    kv: Option<KeyValue>,
+}
+
+/// The whole history.
+pub(crate) struct Reference {
+    history: BTreeMap<Bytes, Vec<Version>>,
+    revision: i64,
+    /// The slots in which the revision changed, and what it was after them.
+    revisions: Vec<(Slot, i64)>,
+}
+
+impl Reference {
+    pub(crate) fn new() -> Reference {
+        Reference {
+            history: BTreeMap::new(),
+            revision: 1,
+            revisions: vec![(Slot::ZERO, 1)],
+        }
+    }
+
+    /// The store's revision after a slot.
+    pub(crate) fn revision_at(&self, slot: Slot) -> i64 {
+        let after = self.revisions.partition_point(|(changed, _)| *changed <= slot);
+        self.revisions[after - 1].1
+    }
+
+    /// The next command of the log: what its client should be told.
+    pub(crate) fn apply(&mut self, slot: Slot, payload: &[u8]) -> Option<Applied> {
+        let command = Command::decode(payload).ok()?;
+        let before = self.revision;
+        let result = self.command(&command);
+        if self.revision > before {
+            match self.revisions.last_mut() {
+                Some((last, revision)) if *last == slot => *revision = self.revision,
+                _ => self.revisions.push((slot, self.revision)),
+            }
+        }
+        Some(Applied {
+            revision: Revision(self.revision),
+            result,
+        })
+    }
+
+    /// What a read in the state after `slot` should find.
+    pub(crate) fn read(&self, slot: Slot, query: &Query) -> Found {
+        let now = self.revision_at(slot);
+        match query {
+            Query::Range(range) => Found::Range(
+                self.range(range, now)
+                    .map(|reply| (reply, Revision(now)))
+                    .map_err(|error| error.to_string()),
+            ),
+            Query::Txn(txn) => {
+                let path = self.path(txn, now);
+                let reply = check_ranges(&path, now).map(|()| self.look(&path, now));
+                Found::Txn(
+                    reply
+                        .map(|reply| (reply, Revision(now)))
+                        .map_err(|error| error.to_string()),
+                )
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Command) -> Result<Reply, KvError> {
+        let (now, next) = (self.revision, self.revision + 1);
+        let mut change = Change { next, changed: false };
+        let reply = match command {
+            Command::Put(put) => Reply::Put(self.put(put, &mut change)),
+            Command::DeleteRange(delete) => Reply::DeleteRange(self.delete(delete, &mut change)),
+            Command::Txn(txn) => {
+                let path = self.path(txn, now);
+                check_ranges(&path, now)?;
+                Reply::Txn(self.txn(&path, &mut change))
+            }
+        };
+        self.revision = change.now();
+        Ok(reply)
+    }
+
+    fn at(versions: &[Version], revision: i64) -> Option<&KeyValue> {
+        let after = versions.partition_point(|version| version.revision <= revision);
+        versions[..after].last()?.kv.as_ref()
+    }
+
+    fn find(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
+        Reference::at(self.history.get(key)?, revision)
+    }
+
+    /// The keys of a span as they were at a revision.
+    fn within<'a>(&'a self, key: &'a [u8], end: &'a [u8], revision: i64) -> Vec<&'a KeyValue> {
+        let upper = match end {
+            b"" => return self.find(key, revision).into_iter().collect(),
+            b"\0" => Bound::Unbounded,
+            end if end <= key => return Vec::new(),
+            end => Bound::Excluded(end),
+        };
+        self.history
+            .range::<[u8], _>((Bound::Included(key), upper))
+            .filter_map(|(_, versions)| Reference::at(versions, revision))
+            .collect()
+    }
+
+    fn range(&self, range: &Range, now: i64) -> Result<RangeReply, KvError> {
+        let revision = match range.revision {
+            ..=0 => now,
+            future if future > now => return Err(KvError::FutureRevision),
+            past => past,
+        };
+        let mut found = self.within(&range.key, &range.range_end, revision);
+        let count = found.len() as i64;
+        if range.count_only {
+            found.clear();
+        }
+        found.sort_by(|a, b| {
+            let (a, b) = if range.sort_order == SortOrder::Descend {
+                (b, a)
+            } else {
+                (a, b)
+            };
+            match range.sort_target {
+                SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
+                _ => a.key.cmp(&b.key),
+            }
+        });
+        let more = range.limit > 0 && found.len() as i64 > range.limit;
+        if more {
+            found.truncate(range.limit as usize);
+        }
+        let kvs = found.into_iter().cloned().map(|kv| KeyValue {
+            value: if range.keys_only { Bytes::new() } else { kv.value },
+            ..kv
+        });
+        Ok(RangeReply {
+            kvs: kvs.collect(),
+            more,
+            count,
+        })
+    }
+
+    fn put(&mut self, put: &Put, change: &mut Change) -> PutReply {
+        let old = self.find(&put.key, i64::MAX).cloned();
+        change.changed = true;
+        let kv = KeyValue {
+            key: put.key.clone(),
+            create_revision: old.as_ref().map_or(change.next, |old| old.create_revision),
+            mod_revision: change.next,
+            version: old.as_ref().map_or(1, |old| old.version + 1),
+            value: put.value.clone(),
+            lease: 0,
+        };
+        self.history.entry(put.key.clone()).or_default().push(Version {
+            revision: change.next,
+            kv: Some(kv),
+        });
+        PutReply {
+            prev_kv: old.filter(|_| put.prev_kv),
+        }
+    }
+
+    fn delete(&mut self, delete: &DeleteRange, change: &mut Change) -> DeleteRangeReply {
+        let found = self.within(&delete.key, &delete.range_end, i64::MAX);
+        let found: Vec<KeyValue> = found.into_iter().cloned().collect();
+        for kv in &found {
+            change.changed = true;
+            self.history.entry(kv.key.clone()).or_default().push(Version {
+                revision: change.next,
+                kv: None,
+            });
+        }
+        DeleteRangeReply {
+            deleted: found.len() as i64,
+            prev_kvs: if delete.prev_kv { found } else { Vec::new() },
+        }
+    }
+
+    fn holds(&self, compare: &Compare, now: i64) -> bool {
+        let found = self.within(&compare.key, &compare.range_end, now);
+        if found.is_empty() {
+            return !matches!(compare.target, CompareTarget::Value(_)) && relates(compare, &KeyValue::default());
+        }
+        found.into_iter().all(|kv| relates(compare, kv))
+    }
+
+    /// What a transaction will do, settled on the state before it.
+    fn path<'t>(&self, txn: &'t Txn, now: i64) -> Path<'t> {
+        let succeeded = txn.compare.iter().all(|compare| self.holds(compare, now));
+        let branch = if succeeded { &txn.success } else { &txn.failure };
+        let step = |op: &'t Op| match op {
+            Op::Txn(nested) => Step::Nested(self.path(nested, now)),
+            plain => Step::Plain(plain),
+        };
+        Path {
+            succeeded,
+            steps: branch.iter().map(step).collect(),
+        }
+    }
+
+    fn txn(&mut self, path: &Path<'_>, change: &mut Change) -> TxnReply {
+        let mut responses = Vec::new();
+        for step in &path.steps {
+            let result = match step {
+                Step::Plain(Op::Put(put)) => OpResult::Put(self.put(put, change)),
+                Step::Plain(Op::DeleteRange(delete)) => OpResult::DeleteRange(self.delete(delete, change)),
+                Step::Plain(op) => self.looked(op, change.now()),
+                Step::Nested(path) => OpResult::Txn(self.txn(path, change)),
+            };
+            let revision = Revision(change.now());
+            responses.push(OpReply { revision, result });
+        }
+        TxnReply {
+            succeeded: path.succeeded,
+            responses,
+        }
+    }
+
+    /// A transaction that only reads.
+    fn look(&self, path: &Path<'_>, now: i64) -> TxnReply {
+        let responses = path.steps.iter().map(|step| OpReply {
+            revision: Revision(now),
+            result: match step {
+                Step::Plain(op) => self.looked(op, now),
+                Step::Nested(path) => OpResult::Txn(self.look(path, now)),
+            },
+        });
+        TxnReply {
+            succeeded: path.succeeded,
+            responses: responses.collect(),
+        }
+    }
+
+    fn looked(&self, op: &Op, now: i64) -> OpResult {
+        match op {
+            Op::Range(range) => OpResult::Range(self.range(range, now).expect("revisions were checked before")),
+            other => unreachable!("{other:?} is no read"),
+        }
+    }
+}
+
+/// What a command has changed so far.
+struct Change {
+    /// The revision of its changes.
+    next: i64,
+    changed: bool,
+}
+
+impl Change {
+    fn now(&self) -> i64 {
+        if self.changed { self.next } else { self.next - 1 }
+    }
+}
+
+struct Path<'t> {
+    succeeded: bool,
+    steps: Vec<Step<'t>>,
+}
+
+enum Step<'t> {
+    Plain(&'t Op),
+    Nested(Path<'t>),
+}
+
+/// Whether every read on the path names a revision that exists.
+fn check_ranges(path: &Path<'_>, now: i64) -> Result<(), KvError> {
+    path.steps.iter().try_for_each(|step| match step {
+        Step::Plain(Op::Range(range)) if range.revision > now => Err(KvError::FutureRevision),
+        Step::Plain(_) => Ok(()),
+        Step::Nested(path) => check_ranges(path, now),
+    })
+}
+
+fn relates(compare: &Compare, kv: &KeyValue) -> bool {
+    let order = match &compare.target {
+        CompareTarget::Version(number) => kv.version.cmp(number),
+        CompareTarget::Create(number) => kv.create_revision.cmp(number),
+        CompareTarget::Mod(number) => kv.mod_revision.cmp(number),
+        CompareTarget::Lease(number) => kv.lease.cmp(number),
+        CompareTarget::Value(value) => kv.value.cmp(value),
+    };
+    match compare.result {
+        CompareResult::Equal => order.is_eq(),
+        CompareResult::Greater => order.is_gt(),
+        CompareResult::Less => order.is_lt(),
+        CompareResult::NotEqual => order.is_ne(),
+    }
+}

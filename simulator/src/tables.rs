@@ -1,0 +1,99 @@
+//! What a node's state machine is kept in: tables in memory that outlive its processes, and lose in a crash what was not
+//! flushed.
+
+use std::sync::{Arc, Mutex};
+
+use storage::tables::{MemoryTables, Step, TableBatch, Tables, TablesError};
+
+/// Where the state machine keeps how far it has come.
+const PROGRESS: &[u8] = b"m";
+
+/// The tables of one node; clones are the same tables.
+#[derive(Clone, Default)]
+pub(crate) struct DiskTables {
+    memory: Arc<MemoryTables>,
+    /// Only for a mutant: the progress that its next batch will write.
+    late: Option<Arc<Mutex<Option<Vec<u8>>>>>,
+}
+
+impl DiskTables {
+    /// A mutant's tables: a batch brings the progress of the batch before it.
+    pub(crate) fn with_late_progress() -> DiskTables {
+        DiskTables {
+            memory: Arc::default(),
+            late: Some(Arc::default()),
+        }
+    }
+
+    /// A crash: what was not flushed is gone.
+    pub(crate) fn lose_unflushed(&self) {
+        self.memory.lose_unflushed();
+        if let Some(late) = &self.late {
+            *late.lock().expect("one thread") = None;
+        }
+    }
+}
+
+impl Tables for DiskTables {
+    type Batch = DiskBatch;
+
+    fn batch(&self, bytes: usize) -> DiskBatch {
+        DiskBatch {
+            changes: self.memory.batch(bytes),
+            late: self.late.clone(),
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TablesError> {
+        self.memory.get(key)
+    }
+
+    fn first_in_group(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), TablesError> {
+        self.memory.first_in_group(from, visit)
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    ) -> Result<(), TablesError> {
+        self.memory.scan(from, to, visit)
+    }
+
+    fn write(&self, batch: DiskBatch) -> Result<(), TablesError> {
+        self.memory.write(batch.changes)
+    }
+
+    fn flush(&self) -> Result<(), TablesError> {
+        self.memory.flush()
+    }
+
+    fn size(&self) -> u64 {
+        self.memory.size()
+    }
+}
+
+/// A batch of writes to [`DiskTables`].
+pub(crate) struct DiskBatch {
+    changes: <MemoryTables as Tables>::Batch,
+    late: Option<Arc<Mutex<Option<Vec<u8>>>>>,
+}
+
+impl TableBatch for DiskBatch {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        match &self.late {
+            Some(late) if key == PROGRESS => {
+                let before = late.lock().expect("one thread").replace(value.to_vec());
+                if let Some(before) = before {
+                    self.changes.put(key, &before);
+                }
+            }
+            _ => self.changes.put(key, value),
+        }
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        self.changes.delete(key);
+    }
+}
