@@ -52,6 +52,13 @@ impl Clock {
         Time(self.origin.0.saturating_add(u64::try_from(shown).unwrap_or(u64::MAX)))
     }
 
+    /// The clock shows `by` more than it did, and runs on at that rate.
+    pub(crate) fn jump(&mut self, now: Moment, by: Duration, drift: i64) {
+        self.origin = Time(self.read(now).0.saturating_add(nanos(by)));
+        self.started = now;
+        self.drift = drift;
+    }
+
     /// The first moment at which the clock shows at least `time`.
     pub(crate) fn when(&self, time: Time) -> Moment {
         if time == Time::NEVER {
@@ -71,6 +78,19 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_jump_goes_forward_only() {
+        let mut clock = Clock {
+            started: Moment(5),
+            origin: Time(700),
+            drift: -200_000,
+        };
+        let before = clock.read(Moment(1005));
+        clock.jump(Moment(1005), Duration::from_nanos(50), 0);
+        assert_eq!((before, clock.read(Moment(1005))), (Time(1500), Time(1550)));
+        assert_eq!(clock.read(Moment(1105)), Time(1650));
+    }
 
     #[test]
     fn when_is_the_first_moment_that_reads_so() {

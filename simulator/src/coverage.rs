@@ -59,8 +59,38 @@ counted! {
         RegionCut = "region cuts",
         /// Every link was cut or not at random.
         Scramble = "scrambled links",
+        /// The cluster was split, but for one node that heard both sides.
+        Bridge = "bridges",
+        /// Every node heard a majority, no two the same.
+        Ring = "majority rings",
+        /// A link went down and up many times.
+        Flap = "flapping links",
+        /// Links were clogged and unclogged one by one.
+        Swizzle = "swizzles",
+        /// Everything under way between two nodes was lost.
+        Reset = "connections reset",
+        /// A message was damaged, noticed by its checksum, and its connection reset.
+        Damaged = "messages damaged",
+        /// A node's links became slow and lossy.
+        Degraded = "degraded links",
         /// A disk became slow.
         SlowDisk = "slow disks",
+        /// A disk had no room.
+        FullDisk = "full disks",
+        /// A sync failed, and its process ended (A5).
+        SyncFailed = "failed syncs",
+        /// Something on a disk decayed.
+        BitRot = "rotten records",
+        /// A disk was replaced by an empty one.
+        Wiped = "wiped disks",
+        /// A state was restored from a backup.
+        OldState = "states restored from backups",
+        /// A process died soon after its start, several times.
+        CrashLoop = "crash loops",
+        /// A clock jumped forward.
+        ClockJump = "clock jumps",
+        /// A clock changed its rate.
+        ClockRate = "clock rates changed",
         /// A client did not wait for its answer.
         Abandoned = "abandoned requests",
     }
@@ -121,6 +151,14 @@ counted! {
         Unknown = "a write ended unknown",
         /// A write with unknown outcome was chosen after all.
         UnknownDone = "an unknown write was done",
+        /// A journal that could not show itself to be whole was not opened (A6).
+        StartRefused = "a damaged journal was not opened",
+        /// A rotten entry was noticed when a peer asked for it.
+        RotNoticed = "a rotten entry was noticed when read",
+        /// A process could not start because its disk was full.
+        NoRoom = "a start found no room",
+        /// A node with an empty disk came back as a new incarnation, which nobody knows.
+        NewLife = "a wiped node came back as another incarnation",
         /// A client asked again what was not done, or perhaps not.
         Retried = "a request was retried",
         /// The store refused a command that was chosen.
@@ -137,8 +175,36 @@ counted! {
         Misaddressed = "a misaddressed message was ignored",
         /// Several commands shared a slot.
         Batched = "commands shared a slot",
+        /// Nodes without a phase-2 quorum were left to themselves, and got nothing done.
+        Starved = "too few nodes went on, in vain",
         /// The liveness phase ran with a core smaller than the cluster.
         SmallCore = "a core smaller than the cluster went on",
+    }
+}
+
+counted! {
+    /// A step at which a process can die.
+    Step {
+        /// It has started on what its disk holds, and done nothing yet.
+        Started = "started, nothing done",
+        /// A write waits for the disk.
+        Queued = "a write queued",
+        /// A message that rests on nothing new has left.
+        Sent = "a message sent",
+        /// Writes are durable, and none of their messages has left.
+        Synced = "writes synced, nothing released",
+        /// Some messages of a sync have left.
+        Released = "some messages released",
+        /// An entry was handed to the applier.
+        Handed = "an entry handed over",
+        /// Entries are applied, and nobody was told.
+        Applied = "entries applied, nothing answered",
+        /// The first of several clients was told.
+        Answered = "a client answered",
+        /// The state is durable, and the replica does not know.
+        Flushed = "the state flushed, not reported",
+        /// The journal was told to forget.
+        Trimmed = "a trim queued",
     }
 }
 
@@ -183,6 +249,8 @@ impl Counts {
 pub struct Tally {
     /// By [`Fault`].
     pub faults: Counts,
+    /// Processes that died, by [`Step`].
+    pub steps: Counts,
     /// By [`Sometimes`].
     pub sometimes: Counts,
 }
@@ -191,6 +259,7 @@ impl Default for Tally {
     fn default() -> Tally {
         Tally {
             faults: Counts::new(Fault::ALL.len()),
+            steps: Counts::new(Step::ALL.len()),
             sometimes: Counts::new(Sometimes::ALL.len()),
         }
     }
@@ -200,6 +269,7 @@ impl Tally {
     /// Adds what another run saw.
     pub fn merge(&mut self, other: &Tally) {
         self.faults.merge(&other.faults);
+        self.steps.merge(&other.steps);
         self.sometimes.merge(&other.sometimes);
     }
 }

@@ -1,10 +1,11 @@
 //! A node's journal: writes queue up, are synced in groups first in first out (A4), and those that were not synced may be
 //! lost in a crash.
 //!
-//! The crash falls between two writes: whatever the disk had of them, the journal's recovery keeps a prefix of whole
-//! writes, because each is one checksummed batch.
+//! The crash falls between two writes: whatever the disk had of them, a torn last one included, the journal's recovery keeps
+//! a prefix of whole writes, because each is one checksummed batch. What decays is noticed by its checksum when it is
+//! read, and a journal that cannot show itself to be whole is not opened (A6); how is what `storage::journal` does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use paxos::{Ballot, Envelope, Logged, Record, Recovered, Slot, Value, Write};
@@ -19,16 +20,47 @@ pub(crate) struct Store {
     pub(crate) chosen: Slot,
     pub(crate) trimmed: Slot,
     pub(crate) log: Slots<Logged>,
+    /// Entries whose bytes are no longer what was written.
+    rotten: BTreeSet<Slot>,
+    /// Something that every start reads is no longer what was written.
+    broken: bool,
+    /// There is no journal any more.
+    gone: bool,
 }
 
 impl Store {
+    fn empty() -> Store {
+        Store {
+            promised: Ballot::ZERO,
+            chosen: Slot::ZERO,
+            trimmed: Slot::ZERO,
+            log: Slots::new(),
+            rotten: BTreeSet::new(),
+            broken: false,
+            gone: false,
+        }
+    }
+
     fn put(&mut self, record: &Record) {
         match record {
             Record::Promised(ballot) => self.promised = *ballot,
-            Record::Voted { slot, ballot, value } => self.log.put(*slot, Logged::Voted(*ballot, value.clone())),
-            Record::Learned { slot, value } => self.log.put(*slot, Logged::Learned(value.clone())),
+            Record::Voted { slot, ballot, value } => self.enter(*slot, Logged::Voted(*ballot, value.clone())),
+            Record::Learned { slot, value } => self.enter(*slot, Logged::Learned(value.clone())),
             Record::Chosen(slot) => self.chosen = *slot,
         }
+    }
+
+    fn enter(&mut self, slot: Slot, logged: Logged) {
+        self.rotten.remove(&slot);
+        self.log.put(slot, logged);
+    }
+
+    /// The entry of a slot, if its checksum is right.
+    fn read(&self, slot: Slot) -> Result<Option<&Logged>, Slot> {
+        if self.rotten.contains(&slot) {
+            return Err(slot);
+        }
+        Ok(self.log.at(slot))
     }
 }
 
@@ -57,22 +89,22 @@ pub(crate) struct Disk {
     speed: DiskSpeed,
     /// While positive, syncs take this many times as long.
     pub(crate) slowness: u32,
+    /// There is no room: every sync fails, and no journal is opened.
+    pub(crate) full: bool,
+    /// The next sync fails.
+    pub(crate) failing: bool,
 }
 
 impl Disk {
     pub(crate) fn new(speed: DiskSpeed) -> Disk {
-        let store = Store {
-            promised: Ballot::ZERO,
-            chosen: Slot::ZERO,
-            trimmed: Slot::ZERO,
-            log: Slots::new(),
-        };
         Disk {
-            store,
+            store: Store::empty(),
             queue: VecDeque::new(),
             syncing: 0,
             speed,
             slowness: 0,
+            full: false,
+            failing: false,
         }
     }
 
@@ -100,6 +132,11 @@ impl Disk {
         Some(span * self.slowness.max(1))
     }
 
+    /// Whether the running sync fails (A5): for lack of room, or for an error that comes once.
+    pub(crate) fn sync_fails(&mut self) -> bool {
+        std::mem::take(&mut self.failing) || self.full
+    }
+
     /// The running sync is done: takes the jobs that it covers out of the queue. [`Disk::settle`] makes them durable.
     pub(crate) fn finish_sync(&mut self) -> Vec<Job> {
         let covered = std::mem::take(&mut self.syncing);
@@ -124,6 +161,7 @@ impl Disk {
             Job::Trim(slot) => {
                 self.store.trimmed = self.store.trimmed.max(*slot);
                 self.store.log.forget(*slot);
+                self.store.rotten = self.store.rotten.split_off(&slot.next());
             }
         }
     }
@@ -141,50 +179,94 @@ impl Disk {
         self.store = old;
     }
 
-    /// What a process finds when it starts on this disk beside a state machine that is durable up to `applied`.
-    pub(crate) fn recover(&self, applied: Slot) -> Recovered {
-        let store = &self.store;
-        Recovered {
-            promised: store.promised,
-            chosen: store.chosen,
-            applied,
-            trimmed: store.trimmed,
-            log: store
-                .log
-                .range(applied.next(), store.log.last())
-                .map(|(slot, logged)| (slot, logged.clone()))
-                .collect(),
+    /// How far the journal will be trimmed once all that waits is done.
+    pub(crate) fn trim_ahead(&self) -> Slot {
+        let trims = self.queue.iter().filter_map(|job| match job {
+            Job::Trim(slot) => Some(*slot),
+            Job::Write(_) => None,
+        });
+        trims.fold(self.store.trimmed, Slot::max)
+    }
+
+    /// An entry decays, or what every start reads.
+    pub(crate) fn rot(&mut self, random: &mut Random) {
+        let (first, last) = (self.store.trimmed.0 + 1, self.store.log.last().0);
+        if last < first || random.chance(100) {
+            self.store.broken = true;
+            return;
+        }
+        // Rather what was written last than what will soon be trimmed.
+        let slot = Slot(last.saturating_sub(random.magnitude(1, 64) - 1).max(first));
+        if self.store.log.at(slot).is_some() {
+            self.store.rotten.insert(slot);
         }
     }
 
-    /// Reads consecutive values back, those that are still in the queue included.
-    pub(crate) fn load(&self, from: Slot, to: Slot, max_bytes: usize) -> Vec<Value> {
+    /// The disk is replaced by an empty one.
+    pub(crate) fn wipe(&mut self) {
+        self.store = Store {
+            gone: true,
+            ..Store::empty()
+        };
+    }
+
+    /// An empty journal is made on an empty disk, for a new life.
+    pub(crate) fn create(&mut self) {
+        self.store = Store::empty();
+    }
+
+    /// Whether something on it is not what was written.
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.store.gone || self.store.broken || !self.store.rotten.is_empty()
+    }
+
+    /// What a process finds when it starts on this disk beside a state machine that is durable up to `applied`; or why the
+    /// journal is not opened (A6).
+    pub(crate) fn recover(&self, applied: Slot) -> Result<Recovered, String> {
+        let store = &self.store;
+        if store.gone {
+            return Err("there is no journal".to_owned());
+        }
+        if store.broken {
+            return Err("a bad record, which is not a torn end".to_owned());
+        }
+        if store.trimmed > applied {
+            return Err(format!(
+                "it begins behind slot {}, but the state is as of {applied}",
+                store.trimmed
+            ));
+        }
+        let chosen = store.chosen.max(applied);
+        let mut log = Vec::new();
+        for slot in (store.trimmed.0 + 1..=store.log.last().0.max(chosen.0)).map(Slot) {
+            match store.read(slot) {
+                Err(slot) if slot > applied => return Err(format!("slot {slot} cannot be read")),
+                Ok(None) if slot <= chosen => return Err(format!("slot {slot} is missing")),
+                Ok(Some(logged)) if slot > applied => log.push((slot, logged.clone())),
+                _ => {}
+            }
+        }
+        Ok(Recovered {
+            promised: store.promised,
+            chosen,
+            applied,
+            trimmed: store.trimmed,
+            log,
+        })
+    }
+
+    /// Reads consecutive values back; nothing if one is missing or does not read.
+    pub(crate) fn load(&self, from: Slot, to: Slot, max_bytes: usize) -> Result<Vec<Value>, Slot> {
         let mut values = Vec::new();
         let mut bytes = 0;
         let mut slot = from;
-        while slot <= to {
-            let Some(value) = self.value(slot) else { break };
+        while slot <= to && (bytes < max_bytes || values.is_empty()) {
+            let value = self.store.read(slot)?.ok_or(slot)?.value().clone();
             bytes += value.size();
-            if bytes > max_bytes && !values.is_empty() {
-                break;
-            }
             values.push(value);
             slot = slot.next();
         }
-        values
-    }
-
-    fn value(&self, wanted: Slot) -> Option<Value> {
-        let written = self.queue.iter().rev().find_map(|job| match job {
-            Job::Write(write) => write.records.iter().rev().find_map(|record| match record {
-                Record::Voted { slot, value, .. } | Record::Learned { slot, value } if *slot == wanted => Some(value),
-                _ => None,
-            }),
-            Job::Trim(_) => None,
-        });
-        written
-            .or_else(|| self.store.log.at(wanted).map(Logged::value))
-            .cloned()
+        Ok(values)
     }
 }
 
@@ -231,12 +313,32 @@ mod tests {
             disk.settle(&job);
         }
         assert!(disk.store().log.at(Slot(1)).is_some() && disk.store().log.at(Slot(2)).is_none());
+        assert_eq!(disk.load(Slot(1), Slot(1), 100).map(|values| values.len()), Ok(1));
         assert_eq!(
-            disk.load(Slot(1), Slot(5), 100).len(),
-            2,
-            "what is queued can be read back"
+            disk.load(Slot(1), Slot(2), 100),
+            Err(Slot(2)),
+            "what is queued is not read"
         );
-        assert_eq!(disk.recover(Slot::ZERO).log.len(), 1, "what is queued is not durable");
+        let recovered = disk.recover(Slot::ZERO).expect("it is whole");
+        assert_eq!(recovered.log.len(), 1, "what is queued is not durable");
+    }
+
+    #[test]
+    fn what_decays_is_noticed_when_it_is_read() {
+        let mut disk = disk();
+        (1..=3).for_each(|id| disk.settle(&vote(id)));
+        disk.store.rotten.insert(Slot(2));
+        assert!(disk.is_spoilt() && disk.recover(Slot(1)).is_err());
+        assert!(disk.recover(Slot(2)).is_ok(), "nobody reads what is applied");
+        assert_eq!(disk.load(Slot(1), Slot(3), 1000), Err(Slot(2)));
+        disk.settle(&vote(2));
+        assert!(disk.recover(Slot::ZERO).is_ok(), "it was written anew");
+        disk.store.rotten.insert(Slot(1));
+        disk.settle(&Job::Trim(Slot(1)));
+        assert!(!disk.is_spoilt() && disk.recover(Slot(1)).is_ok());
+        assert!(disk.recover(Slot::ZERO).is_err(), "the state is older than the journal");
+        disk.wipe();
+        assert!(disk.recover(Slot(1)).is_err());
     }
 
     #[test]
@@ -249,7 +351,7 @@ mod tests {
             let (kept, lost) = disk.crash(&mut random);
             kept.iter().for_each(|job| disk.settle(job));
             assert_eq!(kept.len() + lost, 3);
-            let log = disk.recover(Slot::ZERO).log;
+            let log = disk.recover(Slot::ZERO).expect("it is whole").log;
             assert!(log.iter().map(|(slot, _)| slot.0).eq(1..=kept.len() as u64));
             seen[kept.len()] = true;
         }

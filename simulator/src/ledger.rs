@@ -181,6 +181,16 @@ impl Ledger {
             .is_some_and(|known| known.voters.contains(seat.0))
     }
 
+    /// Whether a node has ever durably voted for that value, in whatever ballot.
+    pub(crate) fn ever_voted(&self, seat: Seat, slot: Slot, value: &Value) -> bool {
+        self.slots.at(slot).is_some_and(|facts| {
+            facts
+                .proposals
+                .iter()
+                .any(|known| known.voters.contains(seat.0) && same(&known.value, value))
+        })
+    }
+
     /// Whether a node has ever durably voted in that ballot, for whatever value.
     pub(crate) fn has_voted_in(&self, seat: Seat, slot: Slot, ballot: Ballot) -> bool {
         self.slots.at(slot).is_some_and(|facts| {

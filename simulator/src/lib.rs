@@ -24,6 +24,7 @@
 //! What is not here: time limits, threads, real sockets or files (the node's tests have those), and any knowledge of how
 //! the replica works inside. Checkers judge records, messages and answers against the rules of the protocol.
 
+mod adversary;
 mod checker;
 mod client;
 mod clock;
@@ -52,7 +53,7 @@ mod workload;
 
 pub use checker::{Property, Violation};
 pub use cluster::Summary;
-pub use coverage::{Counts, Fault, Sometimes, Tally};
+pub use coverage::{Counts, Fault, Sometimes, Step, Tally};
 pub use mutant::{MUTANTS, Mutant};
 pub use run::{Failure, run, tell};
 pub use swarm::Plan;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use paxos::{Ballot, Entry, Replica, Slot, Time, Wake};
+use quorum::Incarnation;
 
 use crate::client::Op;
 use crate::clock::{Clock, Moment};
 use crate::cluster::event::Happening;
+use crate::coverage::Step;
 use crate::disk::{Disk, Store};
 use crate::machine::Machine;
 use crate::tables::DiskTables;
@@ -23,6 +25,14 @@ pub(crate) struct Node {
     pub(crate) paused: bool,
     /// What waits for a frozen process, with the process it was meant for.
     pub(crate) waiting: VecDeque<(Option<u64>, Happening)>,
+    /// The life of its disk.
+    pub(crate) incarnation: Incarnation,
+    /// It will not take part any more: its disk could not show itself to be whole, and nobody re-admits it.
+    pub(crate) lost: bool,
+    /// Soon after how many more starts it dies.
+    pub(crate) crash_loop: u32,
+    /// A backup of the state, and how far it had come.
+    pub(crate) backup: Option<(DiskTables, Slot)>,
     /// Only for a mutant whose disk forgets: an older content of it.
     pub(crate) old_store: Option<Store>,
 }
@@ -48,8 +58,8 @@ pub(crate) struct Process {
     pub(crate) deadline: (Time, Wake),
     /// Wake-ups in a row that let no time pass.
     pub(crate) idle_wakes: u32,
-    /// How many more outputs it performs before it dies.
-    pub(crate) doom: Option<u32>,
+    /// The step at which it dies, and how often it passes that before.
+    pub(crate) doom: Option<(Step, u32)>,
     /// The last time that it was resumed from a pause.
     pub(crate) resumed: Moment,
     /// The ballot under which it leads, as far as it has said.
@@ -64,6 +74,11 @@ impl Node {
     /// The number of the process that runs here.
     pub(crate) fn boot(&self) -> Option<u64> {
         self.process.as_ref().map(|process| process.boot)
+    }
+
+    /// Whether something on its disk is not what was written, or it is lost altogether.
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.lost || self.disk.is_spoilt()
     }
 
     /// Whether a process runs here and leads.

@@ -1,7 +1,7 @@
 //! The judge: sees every event of every node, keeps the facts, and asks each checker about what changed.
 
-use paxos::{Ballot, CommandId, Entry, Envelope, Message, Record, Slot, Value, Write};
-use quorum::NodeSet;
+use paxos::{Address, Ballot, CommandId, Entry, Envelope, Message, Record, Slot, Value, Write};
+use quorum::{Configuration, NodeSet};
 use storage::machine::Applied as Reply;
 
 use crate::checker::acknowledged::Acknowledged;
@@ -9,8 +9,8 @@ use crate::checker::applied::Applied;
 use crate::checker::promises::Promises;
 use crate::checker::real_time::RealTime;
 use crate::checker::{
-    Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, one_effect, one_value,
-    validity, witness,
+    Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, membership, one_effect,
+    one_value, validity, witness,
 };
 use crate::commands::{CommandFacts, Commands, Fate};
 use crate::coverage::{Sometimes, Tally};
@@ -25,6 +25,7 @@ use crate::workload::{Found, OpId, Query};
 /// All facts and all checkers.
 pub(crate) struct Oracle {
     judged: Judged,
+    configuration: Configuration,
     ledger: Ledger,
     commands: Commands,
     promises: Promises,
@@ -43,6 +44,7 @@ impl Oracle {
         let nodes = plan.nodes();
         Oracle {
             judged: plan.judged(),
+            configuration: plan.configuration.clone(),
             ledger: Ledger::new(&plan.configuration),
             commands: Commands::default(),
             promises: Promises::new(nodes),
@@ -83,7 +85,9 @@ impl Oracle {
     }
 
     /// A process asks for a write.
-    pub(crate) fn on_write(&mut self, seat: Seat, write: &Write, tally: &mut Tally) -> Verdict {
+    pub(crate) fn on_write(&mut self, who: Address, write: &Write, tally: &mut Tally) -> Verdict {
+        let seat = Seat::of(who.node);
+        self.judge(membership::on_write(&self.configuration, who, write))?;
         for record in &write.records {
             let verdict = self.promises.on_record(seat, record);
             self.judge(verdict)?;
@@ -207,6 +211,12 @@ impl Oracle {
         tally: &mut Tally,
     ) -> Verdict {
         let message = &envelope.message;
+        self.judge(membership::on_send(
+            &self.configuration,
+            envelope.from,
+            envelope.to,
+            message,
+        ))?;
         let (durable, asked) = (self.promises.durable(seat), self.promises.asked(seat));
         let verdict = ballots::check(&mut self.ledger, seat, boot, durable, message);
         self.judge(verdict)?;
@@ -235,9 +245,10 @@ impl Oracle {
         self.judge(self.applied.on_state(seat, machine))
     }
 
-    /// A state machine is durable up to `slot`.
+    /// A state machine is durable up to `slot`. If its state is restored from a backup, its journal still has the rest.
     pub(crate) fn on_flushed(&mut self, seat: Seat, slot: Slot) {
-        self.flushed[seat.index()] = slot;
+        let flushed = &mut self.flushed[seat.index()];
+        *flushed = slot.max(*flushed);
     }
 
     /// A journal is told to forget.
@@ -257,7 +268,7 @@ impl Oracle {
         self.commands.request(boot, command)
     }
 
-    /// A client is told that its write is done, and what it did; `held` says whose disks hold it.
+    /// A client is told that its write is done, and what it did; `held` says whose disks hold it, or held it and are lost.
     pub(crate) fn on_done(&mut self, id: CommandId, told: &Reply, begun: Slot, held: NodeSet) -> Verdict {
         let Some(facts) = self.commands.of_mut(id) else {
             return Ok(());

@@ -35,6 +35,18 @@ impl Random {
         }
     }
 
+    /// Another stream, which this one's next word decides.
+    pub(crate) fn fork(&mut self) -> Random {
+        Random::new(self.word(), Concern::Swarm)
+    }
+
+    /// Puts things in a random order.
+    pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
+        for last in (1..things.len()).rev() {
+            things.swap(last, self.index(last + 1));
+        }
+    }
+
     pub(crate) fn word(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);

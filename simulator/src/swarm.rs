@@ -3,11 +3,13 @@
 //! Swarm testing: each run has some kinds of fault and not others, some often and some seldom, because a run with a bit of
 //! everything never gets far into any one corner.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use paxos::{Ballot, ClusterId};
 use quorum::{Configuration, Epoch, Layout, Line, Member, Proposal, Role, SystemSpec, ZoneCount};
 
+use crate::adversary::Strike;
 use crate::checker::Property;
 use crate::disk::DiskSpeed;
 use crate::mutant::Mutant;
@@ -27,6 +29,8 @@ pub struct Plan {
     /// How the nodes are wrong, if they are.
     pub mutant: Option<Mutant>,
     judged: Judged,
+    /// Strikes that are left out, by number.
+    pub(crate) omitted: BTreeSet<u64>,
     pub(crate) configuration: Configuration,
     /// One-way delays by sender and receiver.
     pub(crate) delays: Vec<Vec<Duration>>,
@@ -53,20 +57,14 @@ impl Judged {
     }
 }
 
-/// What goes wrong besides the weather, and how often: the mean time between two faults of a kind, `None` for never.
+/// What goes wrong besides the weather, and how often: the mean time between two strikes of a kind; never, if it is not there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
-    pub(crate) crash: Option<Duration>,
-    pub(crate) crash_in_step: Option<Duration>,
-    pub(crate) pause: Option<Duration>,
-    pub(crate) isolate: Option<Duration>,
-    pub(crate) one_way: Option<Duration>,
-    pub(crate) split: Option<Duration>,
-    pub(crate) region: Option<Duration>,
-    pub(crate) scramble: Option<Duration>,
-    pub(crate) slow_disk: Option<Duration>,
+    pub(crate) every: BTreeMap<Strike, Duration>,
     /// How long a fault lasts, on average.
     pub(crate) lasting: Duration,
+    /// How long a process is frozen, on average.
+    pub(crate) pause: Duration,
     /// How often, in a thousand, a fault aims at the node that leads.
     pub(crate) aim_at_leader: u32,
 }
@@ -150,6 +148,7 @@ impl Plan {
             seed,
             mutant: None,
             judged: Judged::ALL,
+            omitted: BTreeSet::new(),
             configuration,
             delays,
             weather: weather(random, jitter, election_timeout),
@@ -318,33 +317,41 @@ fn weather(random: &mut Random, jitter: Duration, election_timeout: Duration) ->
         straggle,
         straggle_mean: election_timeout * random.between(1, 8) as u32,
         jitter,
+        damage: *random.pick(&[0, 0, 10, 100]),
     }
 }
 
 fn faults(random: &mut Random, regions: usize, election_timeout: Duration) -> Faults {
-    if random.chance(50) {
-        return Faults {
-            lasting: election_timeout,
-            ..Faults::default()
-        };
+    let none = random.chance(50);
+    // A run with a bit of everything gets nowhere, so half of them are quieter.
+    let quieter = if random.chance(500) { 3 } else { 1 };
+    let mut every = BTreeMap::new();
+    for strike in Strike::ALL {
+        let falls = random.chance(how_often(*strike) / quieter);
+        let mean = election_timeout * random.magnitude(2, 64) as u32;
+        if falls && !none && (regions > 1 || *strike != Strike::Region) {
+            every.insert(*strike, mean);
+        }
     }
-    let mut every = |per_mille| {
-        random
-            .chance(per_mille)
-            .then(|| election_timeout * random.magnitude(2, 64) as u32)
-    };
+    let lasting = election_timeout * random.magnitude(1, 16) as u32;
+    let pause = Duration::from_millis(random.magnitude(100, 60_000));
     Faults {
-        crash: every(650),
-        crash_in_step: every(500),
-        pause: every(300),
-        isolate: every(350),
-        one_way: every(300),
-        split: every(300),
-        region: if regions > 1 { every(250) } else { None },
-        scramble: every(150),
-        slow_disk: every(250),
-        lasting: election_timeout * random.magnitude(1, 16) as u32,
+        every,
+        lasting,
+        pause: *random.pick(&[lasting, lasting, pause]),
         aim_at_leader: *random.pick(&[0, 300, 700]),
+    }
+}
+
+/// In how many of a thousand runs a kind of strike falls.
+fn how_often(strike: Strike) -> u32 {
+    match strike {
+        Strike::Crash | Strike::CrashAtStep => 600,
+        Strike::Isolate | Strike::OneWay | Strike::Split | Strike::Pause | Strike::Region => 300,
+        Strike::SlowDisk | Strike::Flap | Strike::Swizzle | Strike::SyncError => 200,
+        Strike::Bridge | Strike::Ring | Strike::Scramble | Strike::Reset | Strike::Degrade => 150,
+        Strike::CrashLoop | Strike::FullDisk | Strike::BitRot | Strike::ClockJump | Strike::ClockRate => 150,
+        Strike::Wipe | Strike::OldState => 100,
     }
 }
 
@@ -406,7 +413,6 @@ fn tuning(random: &mut Random, heartbeat_interval: Duration, election_timeout: D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn seeds_reach_every_kind_of_quorum_system() {

@@ -32,6 +32,24 @@ impl DiskTables {
             *late.lock().expect("one thread") = None;
         }
     }
+
+    /// Other tables with the same content, all of it durable.
+    pub(crate) fn copy(&self) -> DiskTables {
+        let copy = MemoryTables::new();
+        let mut batch = copy.batch(0);
+        let copied = self.memory.scan(b"", None, &mut |key, value| {
+            batch.put(key, value);
+            Step::Next
+        });
+        copied
+            .and_then(|()| copy.write(batch))
+            .and_then(|()| copy.flush())
+            .expect("memory does not fail");
+        DiskTables {
+            memory: Arc::new(copy),
+            late: self.late.as_ref().map(|_| Arc::default()),
+        }
+    }
 }
 
 impl Tables for DiskTables {

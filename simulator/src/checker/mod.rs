@@ -15,6 +15,7 @@ pub(crate) mod chosen_stays;
 pub(crate) mod claims;
 pub(crate) mod evidence;
 pub(crate) mod floor;
+pub(crate) mod membership;
 pub(crate) mod one_effect;
 pub(crate) mod one_value;
 pub(crate) mod promises;
@@ -67,6 +68,10 @@ counted! {
         Bounds = "I19 queues are bounded",
         /// I20
         NoPanic = "I20 no panic",
+        /// What is asked where there is no phase-2 quorum is not done.
+        Starved = "no progress without a quorum",
+        /// I18
+        Membership = "I18 only members vote",
         /// Every request is answered, and a healed core goes on.
         Liveness = "liveness",
     }

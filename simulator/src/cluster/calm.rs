@@ -1,6 +1,9 @@
 //! Liveness: a core that holds a phase-1 and a phase-2 quorum is healed, everything else is switched off, nothing goes
 //! wrong any more. Then a leader must come, every open operation must end, all must reach the same state, and a write and
 //! a read must succeed through every node of the core.
+//!
+//! And its opposite: some runs first pass through a time in which only nodes without a phase-2 quorum run, in the same
+//! quiet. Whatever is begun then must not get done.
 
 use std::time::Duration;
 
@@ -8,15 +11,18 @@ use paxos::Slot;
 use quorum::NodeSet;
 
 use crate::checker::{Verdict, ensure};
-use crate::client::Client;
+use crate::client::{Client, Op};
 use crate::clock::Moment;
 use crate::coverage::Sometimes;
 use crate::linearizable;
 use crate::seat::Seat;
 
-use super::Cluster;
 use super::event::Event;
+use super::{Cluster, Phase};
 
+/// How long at most only a few nodes run.
+const STARVED_TIMEOUTS: u32 = 20;
+const STARVED_EVENTS: u64 = 2_000;
 /// Most steps of the judgement from the outside, for each key.
 const STEPS: u64 = 30_000;
 /// Most events of the calm.
@@ -27,27 +33,11 @@ const TIMEOUTS: u32 = 200;
 impl Cluster {
     /// Heals a core and sees it through.
     pub(super) fn calm_down(&mut self) -> Verdict {
-        self.is_calm = true;
-        self.network.calm();
-        self.core = self.choose_core();
-        let (now, core) = (self.now, self.core);
-        self.trace
-            .line(|| format!("{now:?} calm: the core {core:?} goes on, nothing fails any more"));
-        if self.core.len() < self.nodes.len() {
+        let core = self.choose_core();
+        if core.len() < self.nodes.len() {
             self.tally.sometimes.hit(Sometimes::SmallCore);
         }
-        for seat in Seat::all(self.nodes.len()) {
-            self.nodes[seat.index()].disk.slowness = 0;
-            if let Some(process) = self.process(seat) {
-                process.doom = None;
-            }
-            if self.core.contains(seat.0) {
-                self.resume(seat)?;
-                self.restart(seat)?;
-            } else {
-                self.crash(seat)?;
-            }
-        }
+        self.quiet(Phase::Calm, core)?;
         let patience = self.plan.tuning.election_timeout * TIMEOUTS
             + self.plan.load.timeout * 4
             + self.plan.weather.straggle_mean * 32
@@ -73,6 +63,68 @@ impl Cluster {
         self.judge_history()
     }
 
+    /// In some runs: for a while only nodes without a phase-2 quorum run.
+    pub(super) fn starve(&mut self) -> Verdict {
+        let mut few = self.those(|node| !node.is_spoilt());
+        let mut order: Vec<u8> = (0..self.nodes.len() as u8).collect();
+        self.random.faults.shuffle(&mut order);
+        for seat in order {
+            if self.oracle.ledger().quorums.is_phase2(few) {
+                few = few.minus(NodeSet::single(seat));
+            }
+        }
+        if few.is_empty() || !self.random.faults.chance(200) {
+            return Ok(());
+        }
+        self.tally.sometimes.hit(Sometimes::Starved);
+        self.quiet(Phase::Starved, few)?;
+        self.starved_from = self.ops;
+        let limit = (
+            self.now + self.plan.tuning.election_timeout * STARVED_TIMEOUTS,
+            self.trace.events() + STARVED_EVENTS,
+        );
+        while self.now < limit.0 && self.trace.events() < limit.1 {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    /// What a client asked while there was no phase-2 quorum is not done then.
+    pub(super) fn may_get_done(&self, op: &Op) -> Verdict {
+        ensure!(
+            self.phase != Phase::Starved || op.id.0 <= self.starved_from,
+            Starved,
+            "{:?} {} got done, though since before it was asked only {:?} run, which hold no phase-2 quorum",
+            op.kind(),
+            op.id.0,
+            self.core
+        );
+        Ok(())
+    }
+
+    /// The storm is over: the nodes of the core run, the others do not.
+    fn quiet(&mut self, phase: Phase, core: NodeSet) -> Verdict {
+        (self.phase, self.core) = (phase, core);
+        self.network.calm();
+        let now = self.now;
+        self.trace
+            .line(|| format!("{now:?} {phase:?}: the core {core:?} goes on, nothing fails any more"));
+        for seat in Seat::all(self.nodes.len()) {
+            let node = &mut self.nodes[seat.index()];
+            (node.disk.slowness, node.disk.full, node.disk.failing) = (0, false, false);
+            if let Some(process) = &mut node.process {
+                process.doom = None;
+            }
+            if core.contains(seat.0) {
+                self.resume(seat)?;
+                self.restart(seat)?;
+            } else {
+                self.crash(seat)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Judges from the outside what clients saw.
     fn judge_history(&mut self) -> Verdict {
         let Some(history) = &self.history else { return Ok(()) };
@@ -86,9 +138,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// Everybody, or a random part that still holds a quorum of each phase.
+    /// Everybody whose disk is whole, or a random part of them that still holds a quorum of each phase.
     fn choose_core(&mut self) -> NodeSet {
-        let mut core = NodeSet::first(self.nodes.len() as u8);
+        let mut core = self.those(|node| !node.is_spoilt());
         if self.random.faults.chance(500) {
             return core;
         }

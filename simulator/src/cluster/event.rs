@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use paxos::{Address, Slot};
 
+use crate::adversary::Strike;
 use crate::clock::Moment;
 use crate::seat::Seat;
 use crate::workload::OpId;
@@ -11,7 +12,7 @@ use crate::workload::OpId;
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
     /// A message arrives.
-    Deliver { from: Seat, frame: Bytes },
+    Deliver { from: Seat, connection: u32, frame: Bytes },
     /// A client's request arrives.
     Request { client: usize, op: OpId },
     /// The running sync is done.
@@ -33,18 +34,14 @@ pub(crate) enum Happening {
     Measure,
 }
 
-/// What the adversary does.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub(crate) enum Strike {
-    Crash,
-    CrashInStep,
-    Pause,
-    Isolate,
-    OneWay,
-    Split,
-    Region,
-    Scramble,
-    SlowDisk,
+/// Something that begins or ends on links.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Cut(Vec<(Seat, Seat)>),
+    Heal(Vec<(Seat, Seat)>),
+    Degrade(Vec<(Seat, Seat)>),
+    Improve(Vec<(Seat, Seat)>),
+    Clog((Seat, Seat), Moment),
 }
 
 /// An entry of the schedule.
@@ -66,8 +63,10 @@ pub(crate) enum Event {
     Restart { seat: Seat },
     /// A paused process goes on.
     Resume { seat: Seat },
-    /// Cut links heal.
-    Heal { links: Vec<(Seat, Seat)> },
+    /// Links get worse or better.
+    Weather(Change),
     /// A slow disk recovers.
     Quicken { seat: Seat },
+    /// A full disk has room again.
+    MakeRoom { seat: Seat },
 }

@@ -1,29 +1,35 @@
 //! The simulated cluster: one thread, one queue of events, true time that jumps from event to event.
 //!
-//! [`Cluster::run`] is a run. What happens at a node is in [`perform`], what clients do in [`requests`], what goes wrong
-//! in [`strikes`], and the end, when a healed core must go on, in [`calm`].
+//! [`Cluster::run`] is a run. What happens at a node is in [`perform`], its messages in [`post`], its processes' starts and deaths in [`lives`], what
+//! clients do in [`requests`], what goes wrong in [`strikes`], [`network`] and [`disks`], and the end, when a healed core
+//! must go on, in [`calm`].
 
 mod calm;
+mod disks;
 pub(crate) mod event;
+mod lives;
+mod network;
 mod notes;
 mod perform;
+mod post;
 mod requests;
 mod strikes;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use paxos::{Ballot, Input, Options, Replica, Slot, Time, Wake};
-use quorum::NodeSet;
+use paxos::{Address, Input, Slot};
+use quorum::{Incarnation, NodeSet};
 
+use crate::adversary::Adversary;
 use crate::checker::{Verdict, ensure};
 use crate::client::Client;
-use crate::clock::{Clock, Moment};
-use crate::coverage::{Fault, Sometimes, Tally};
+use crate::clock::Moment;
+use crate::coverage::Tally;
 use crate::disk::Disk;
+use crate::ledger::same;
 use crate::linearizable::History;
 use crate::linearizable::register::Register;
-use crate::machine::Machine;
 use crate::mutant::Mutant;
 use crate::network::Network;
 use crate::node::{Node, Process};
@@ -31,7 +37,7 @@ use crate::oracle::Oracle;
 use crate::random::{Concern, Random};
 use crate::schedule::Schedule;
 use crate::seat::Seat;
-use crate::swarm::{CLUSTER, Plan};
+use crate::swarm::Plan;
 use crate::tables::DiskTables;
 use crate::trace::Trace;
 
@@ -46,6 +52,17 @@ struct Streams {
     process: Random,
 }
 
+/// What a run goes through.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+enum Phase {
+    /// Anything may go wrong.
+    Storm,
+    /// Nothing goes wrong any more, but only nodes without a phase-2 quorum run.
+    Starved,
+    /// Nothing goes wrong any more, and the random clients stop.
+    Calm,
+}
+
 /// Everything in a run.
 pub(crate) struct Cluster {
     plan: Plan,
@@ -56,14 +73,16 @@ pub(crate) struct Cluster {
     clients: Vec<Client>,
     oracle: Oracle,
     random: Streams,
-    /// Nothing goes wrong any more, and the random clients stop.
-    is_calm: bool,
-    /// The nodes that are to go on in the calm.
+    adversary: Adversary,
+    phase: Phase,
+    /// After the storm, the nodes that run.
     core: NodeSet,
     /// What clients saw, in runs whose operations can be judged key by key.
     history: Option<History<Register>>,
     /// Operations begun.
     ops: u64,
+    /// Operations that had begun when too few nodes were left.
+    starved_from: u64,
     /// Operations that ended as done.
     done: u64,
     pub(crate) tally: Tally,
@@ -103,6 +122,10 @@ impl Cluster {
             flushed: Slot::ZERO,
             process: None,
             paused: false,
+            incarnation: Incarnation(1),
+            lost: false,
+            crash_loop: 0,
+            backup: None,
             waiting: VecDeque::new(),
             old_store: None,
         };
@@ -120,10 +143,12 @@ impl Cluster {
                 faults: stream(Concern::Faults),
                 process: stream(Concern::Process),
             },
-            is_calm: false,
+            adversary: Adversary::new(plan.seed, plan.omitted.clone()),
+            phase: Phase::Storm,
             core: NodeSet::EMPTY,
             history: plan.load.mix.by_key().then(History::default),
             ops: 0,
+            starved_from: 0,
             done: 0,
             tally: Tally::default(),
             trace: Trace::new(lines_from),
@@ -145,6 +170,7 @@ impl Cluster {
         while self.trace.events() < self.plan.events {
             self.next()?;
         }
+        self.starve()?;
         self.calm_down()?;
         Ok(Summary {
             hash: self.trace.hash(),
@@ -176,12 +202,16 @@ impl Cluster {
             Event::Strike(strike) => self.strike(strike),
             Event::Restart { seat } => self.restart(seat),
             Event::Resume { seat } => self.resume(seat),
-            Event::Heal { links } => {
-                self.heal(&links);
+            Event::Weather(change) => {
+                self.change_weather(&change);
                 Ok(())
             }
             Event::Quicken { seat } => {
                 self.nodes[seat.index()].disk.slowness = 0;
+                Ok(())
+            }
+            Event::MakeRoom { seat } => {
+                self.nodes[seat.index()].disk.full = false;
                 Ok(())
             }
         }
@@ -206,135 +236,26 @@ impl Cluster {
         self.nodes[seat.index()].process.as_mut()
     }
 
-    /// Whose disks hold the chosen value of a slot, in the journal or in the state.
+    /// What a node is called in the present life of its disk.
+    fn address(&self, seat: Seat) -> Address {
+        Address {
+            incarnation: self.nodes[seat.index()].incarnation,
+            ..seat.address()
+        }
+    }
+
+    /// The nodes for which this holds.
+    fn those(&self, which: impl Fn(&Node) -> bool) -> NodeSet {
+        Seat::all(self.nodes.len())
+            .filter(|seat| which(&self.nodes[seat.index()]))
+            .map(|seat| seat.0)
+            .collect()
+    }
+
+    /// Whose disks hold the chosen value of a slot, in the journal or in the state; or held it and are spoilt, which is within
+    /// what the cluster is built to survive.
     fn holders(&self) -> impl Fn(Slot) -> NodeSet + '_ {
         |slot| holders(&self.nodes, &self.oracle, slot)
-    }
-
-    // ---- processes ----
-
-    /// Starts a process on what the disk holds.
-    fn start(&mut self, seat: Seat) -> Verdict {
-        let node = &self.nodes[seat.index()];
-        let machine = Machine::open(node.tables.clone());
-        let mut recovered = node.disk.recover(machine.applied());
-        if recovered
-            .log
-            .iter()
-            .any(|(slot, logged)| *slot > recovered.chosen && is_vote(logged))
-        {
-            self.tally.sometimes.hit(Sometimes::OpenVotesRecovered);
-        }
-        if recovered.chosen > machine.applied() {
-            self.tally.sometimes.hit(Sometimes::StateReplayed);
-        }
-        if self.plan.is(Mutant::ForgetPromise) {
-            recovered.promised = Ballot::ZERO;
-        }
-        if self.plan.is(Mutant::ForgetVotes) {
-            let (random, chosen) = (&mut self.random.process, recovered.chosen);
-            recovered.log.retain(|(slot, _)| *slot <= chosen || !random.chance(500));
-        }
-        let boot = self.oracle.on_start(seat, &machine)?;
-        let drift = self.random.clock.below(2 * self.plan.drift + 1) as i64 - self.plan.drift as i64;
-        let origin = Time(self.random.clock.below(1 << 50));
-        let clock = Clock {
-            started: self.now,
-            origin,
-            drift,
-        };
-        self.trace
-            .line(|| format!("{:?} {seat} starts as process {boot}: {recovered:?}", self.now));
-        let options = self.options(seat, boot);
-        let replica = Replica::new(options, recovered, self.random.process.word(), origin);
-        self.nodes[seat.index()].process = Some(Process {
-            boot,
-            replica,
-            clock,
-            machine,
-            to_apply: VecDeque::new(),
-            pending: BTreeMap::new(),
-            wake: Moment(u64::MAX),
-            deadline: (Time::NEVER, Wake::Never),
-            idle_wakes: 0,
-            doom: None,
-            resumed: self.now,
-            leads: None,
-            prepares: false,
-            has_applied: false,
-        });
-        let flush = self.random.disk.exponential(self.plan.tuning.flush);
-        self.later_at(flush, seat, Happening::Flush);
-        if self.plan.tuning.measures {
-            self.later_at(self.plan.tuning.heartbeat_interval, seat, Happening::Measure);
-        }
-        self.drain(seat)
-    }
-
-    fn options(&self, seat: Seat, boot: u64) -> Options {
-        let tuning = &self.plan.tuning;
-        Options {
-            cluster: CLUSTER,
-            address: seat.address(),
-            boot,
-            genesis: self.plan.configuration.clone(),
-            heartbeat_interval: tuning.heartbeat_interval,
-            election_timeout: tuning.election_timeout,
-            reluctance: if tuning.reluctant { u32::from(seat.0) } else { 0 },
-            max_batch_bytes: tuning.max_batch_bytes,
-            max_inflight_bytes: tuning.max_inflight_bytes,
-            batch_interval: tuning.batch_interval,
-            eager_slots: tuning.eager_slots,
-            max_queued: tuning.max_queued,
-            max_queued_bytes: tuning.max_queued.saturating_mul(tuning.max_batch_bytes),
-            cache_bytes: tuning.cache_bytes,
-            keep_slots: tuning.keep_slots,
-            trim_step: tuning.trim_step,
-            page_bytes: tuning.page_bytes,
-        }
-    }
-
-    /// The process at a seat dies, and with it what was not synced, except what the disk has by chance.
-    fn crash(&mut self, seat: Seat) -> Verdict {
-        let Some(process) = self.nodes[seat.index()].process.take() else {
-            return Ok(());
-        };
-        if process.leads.is_some() {
-            self.tally.sometimes.hit(Sometimes::LeaderCrashed);
-        }
-        let node = &mut self.nodes[seat.index()];
-        let (kept, lost) = node.disk.crash(&mut self.random.disk);
-        let waiting = std::mem::take(&mut node.waiting);
-        node.paused = false;
-        // What the state machine wrote since its last flush is lost, or happens to be on the disk.
-        if self.random.disk.chance(300) && !self.plan.is(Mutant::ClaimFlushed) {
-            process.machine.flush();
-            node.flushed = process.machine.applied();
-            self.oracle.on_flushed(seat, node.flushed);
-        } else {
-            node.tables.lose_unflushed();
-        }
-        self.trace.line(|| {
-            format!(
-                "{:?} {seat} crashes: {} unsynced writes kept, {lost} lost",
-                self.now,
-                kept.len()
-            )
-        });
-        self.trace.mix(u64::from(seat.0) << 32 | kept.len() as u64);
-        self.tally.faults.add(Fault::WritesLost, lost as u64);
-        if lost > 0 && !kept.is_empty() {
-            self.tally.sometimes.hit(Sometimes::SyncTorn);
-        }
-        for job in &kept {
-            self.harden(seat, job)?;
-        }
-        let node = &mut self.nodes[seat.index()];
-        if let Some(old) = node.old_store.take() {
-            node.disk.restore(old);
-        }
-        self.lose_requests(seat, &process, &waiting);
-        Ok(())
     }
 
     /// Gives a process an input. What follows from it comes out in [`Cluster::drain`].
@@ -344,10 +265,6 @@ impl Cluster {
             process.replica.step(process.clock.read(now), input);
         }
     }
-}
-
-fn is_vote(logged: &paxos::Logged) -> bool {
-    matches!(logged, paxos::Logged::Voted(..))
 }
 
 fn nothing_left() -> Verdict {
@@ -363,7 +280,8 @@ fn holders(nodes: &[Node], oracle: &Oracle, slot: Slot) -> NodeSet {
         .filter(|seat| {
             let node = &nodes[seat.index()];
             let logged = node.disk.store().log.at(slot);
-            node.flushed >= slot || logged.is_some_and(|logged| crate::ledger::same(logged.value(), value))
+            let spoilt = || node.is_spoilt() && oracle.ledger().ever_voted(*seat, slot, value);
+            node.flushed >= slot || logged.is_some_and(|logged| same(logged.value(), value)) || spoilt()
         })
         .map(|seat| seat.0)
         .collect()

@@ -6,13 +6,13 @@
 use bytes::Bytes;
 use paxos::{Address, Envelope, Input, Message, Outcome, Output, Slot, WriteId};
 
+use crate::adversary::Strike;
 use crate::checker::{Verdict, bounds};
 use crate::clock::Moment;
-use crate::coverage::{Fault, Sometimes};
+use crate::coverage::{Fault, Sometimes, Step};
 use crate::disk::Job;
 use crate::mutant::Mutant;
 use crate::seat::Seat;
-use crate::trace::digest;
 
 use super::Cluster;
 use super::event::{Event, Happening};
@@ -37,11 +37,20 @@ impl Cluster {
             return Ok(());
         }
         match what {
-            Happening::Deliver { from, frame } => return self.on_deliver(seat, from, frame),
+            Happening::Deliver {
+                from,
+                connection,
+                frame,
+            } => {
+                if connection != self.network.connection(from, seat) {
+                    return Ok(());
+                }
+                return self.on_deliver(seat, from, frame);
+            }
             Happening::Request { client, op } => self.on_request(seat, client, op)?,
             Happening::Synced => return self.on_synced(seat),
             Happening::Apply => self.on_apply(seat)?,
-            Happening::Flush => self.on_flush(seat),
+            Happening::Flush => self.on_flush(seat)?,
             Happening::Load {
                 peer,
                 from,
@@ -69,6 +78,15 @@ impl Cluster {
 
     /// A4: the sync covers the oldest writes; their messages leave, then the replica hears of it.
     fn on_synced(&mut self, seat: Seat) -> Verdict {
+        if self.nodes[seat.index()].disk.sync_fails() {
+            let now = self.now;
+            self.trace
+                .line(|| format!("{now:?} fault: a sync of {seat} fails, and its process ends"));
+            self.tally.faults.hit(Fault::SyncFailed);
+            self.crash(seat)?;
+            self.restart_later(seat);
+            return Ok(());
+        }
         let jobs = self.nodes[seat.index()].disk.finish_sync();
         for job in &jobs {
             self.harden(seat, job)?;
@@ -81,13 +99,16 @@ impl Cluster {
             let node = &mut self.nodes[seat.index()];
             node.old_store = Some(node.disk.store().clone());
         }
+        if self.dies_at(seat, Step::Synced)? {
+            return Ok(());
+        }
         let mut last = None;
         for job in jobs {
             let Job::Write(write) = job else { continue };
             last = Some(write.id);
             for envelope in write.then {
                 self.release(seat, envelope)?;
-                if self.doomed(seat)? {
+                if self.dies_at(seat, Step::Released)? {
                     return Ok(());
                 }
             }
@@ -144,8 +165,14 @@ impl Cluster {
         let now = self.now;
         self.trace
             .line(|| format!("{now:?} {seat} has applied up to {applied}"));
+        if self.dies_at(seat, Step::Applied)? {
+            return Ok(());
+        }
         for (id, told) in answers {
             self.answer_done(seat, id, &told)?;
+            if self.dies_at(seat, Step::Answered)? {
+                return Ok(());
+            }
         }
         if more {
             self.apply_later(seat);
@@ -159,23 +186,40 @@ impl Cluster {
         self.later_at(span, seat, Happening::Apply);
     }
 
-    fn on_flush(&mut self, seat: Seat) {
+    fn on_flush(&mut self, seat: Seat) -> Verdict {
         let node = &mut self.nodes[seat.index()];
-        let Some(process) = node.process.as_ref() else { return };
+        let Some(process) = node.process.as_ref() else {
+            return Ok(());
+        };
         let applied = process.machine.applied();
         if !self.plan.is(Mutant::ClaimFlushed) {
             process.machine.flush();
             node.flushed = applied;
+            if self.plan.faults.every.contains_key(&Strike::OldState) && self.random.disk.chance(200) {
+                node.backup = Some((node.tables.copy(), applied));
+            }
             self.oracle.on_flushed(seat, applied);
         }
         self.trace.mix(applied.0);
         let span = self.random.disk.exponential(self.plan.tuning.flush);
         self.later_at(span, seat, Happening::Flush);
-        self.step(seat, Input::Flushed(applied));
+        if !self.dies_at(seat, Step::Flushed)? {
+            self.step(seat, Input::Flushed(applied));
+        }
+        Ok(())
     }
 
     fn on_load(&mut self, seat: Seat, peer: Address, from: Slot, to: Slot, max_bytes: usize) {
-        let values = self.nodes[seat.index()].disk.load(from, to, max_bytes);
+        let now = self.now;
+        let values = match self.nodes[seat.index()].disk.load(from, to, max_bytes) {
+            Ok(values) => values,
+            Err(slot) => {
+                self.tally.sometimes.hit(Sometimes::RotNoticed);
+                self.trace
+                    .line(|| format!("{now:?} {seat} cannot read slot {slot} for {peer:?}"));
+                return;
+            }
+        };
         self.tally.sometimes.hit(Sometimes::LoadedFromJournal);
         self.trace.mix(values.len() as u64);
         self.step(seat, Input::Loaded { peer, from, values });
@@ -220,34 +264,23 @@ impl Cluster {
         let mut outputs = 0;
         while let Some(output) = self.process(seat).and_then(|process| process.replica.next_output()) {
             outputs += 1;
+            let step = match &output {
+                Output::Write(_) => Some(Step::Queued),
+                Output::Send(_) => Some(Step::Sent),
+                Output::Apply(_) => Some(Step::Handed),
+                Output::Trim(_) => Some(Step::Trimmed),
+                _ => None,
+            };
             self.perform(seat, output)?;
-            if self.doomed(seat)? {
+            if let Some(step) = step
+                && self.dies_at(seat, step)?
+            {
                 return Ok(());
             }
             self.oracle.judge(bounds::on_outputs(seat, outputs))?;
         }
         self.sync_later(seat)?;
         self.wake_later(seat)
-    }
-
-    /// Counts down to a crash in mid-step; true if it has come.
-    fn doomed(&mut self, seat: Seat) -> Result<bool, crate::checker::Violation> {
-        let Some(process) = self.process(seat) else {
-            return Ok(true);
-        };
-        match &mut process.doom {
-            None => Ok(false),
-            Some(0) => {
-                self.tally.faults.hit(Fault::CrashInStep);
-                self.crash(seat)?;
-                self.restart_later(seat);
-                Ok(true)
-            }
-            Some(left) => {
-                *left -= 1;
-                Ok(false)
-            }
-        }
     }
 
     fn sync_later(&mut self, seat: Seat) -> Verdict {
@@ -259,7 +292,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn wake_later(&mut self, seat: Seat) -> Verdict {
+    pub(super) fn wake_later(&mut self, seat: Seat) -> Verdict {
         let now = self.now;
         let Some(process) = self.process(seat) else {
             return Ok(());
@@ -303,7 +336,7 @@ impl Cluster {
                         messages(&write.then)
                     )
                 });
-                self.oracle.on_write(seat, &write, &mut self.tally)?;
+                self.oracle.on_write(self.address(seat), &write, &mut self.tally)?;
                 let early = if self.plan.is(Mutant::AcknowledgeBeforeSync) {
                     std::mem::take(&mut write.then)
                 } else {
@@ -365,58 +398,6 @@ impl Cluster {
                 Ok(())
             }
         }
-    }
-
-    /// A message that waited for the disk leaves; one to the node itself is an input at once.
-    fn release(&mut self, seat: Seat, envelope: Envelope) -> Verdict {
-        if envelope.to != seat.address() {
-            return self.transmit(seat, envelope);
-        }
-        self.see_sent(seat, &envelope)?;
-        self.trace
-            .line(|| format!("               {seat} <- itself {:?}", envelope.message));
-        self.step(seat, Input::Receive(envelope));
-        Ok(())
-    }
-
-    fn see_sent(&mut self, seat: Seat, envelope: &Envelope) -> Verdict {
-        self.note_message(&envelope.message);
-        let node = &self.nodes[seat.index()];
-        let boot = node.boot().unwrap_or_default();
-        self.oracle
-            .on_send(seat, boot, envelope, node.disk.store(), &mut self.tally)
-    }
-
-    /// A message leaves a node.
-    fn transmit(&mut self, seat: Seat, envelope: Envelope) -> Verdict {
-        self.see_sent(seat, &envelope)?;
-        let to = Seat::of(envelope.to.node);
-        let frame = envelope.encode();
-        self.trace.mix(digest(&frame));
-        let [first, second] = self.network.carry(self.now, seat, to, &mut self.tally);
-        self.trace.line(|| {
-            let fate = match (first, second) {
-                (None, _) => " (lost)",
-                (_, None) => "",
-                _ => " (twice)",
-            };
-            format!("               {seat} -> {to} {:?}{fate}", envelope.message)
-        });
-        for at in [second, first].into_iter().flatten() {
-            let what = Happening::Deliver {
-                from: seat,
-                frame: frame.clone(),
-            };
-            self.schedule.push(
-                at,
-                Event::At {
-                    seat: to,
-                    boot: None,
-                    what,
-                },
-            );
-        }
-        Ok(())
     }
 
     fn on_answer(&mut self, seat: Seat, id: paxos::RequestId, outcome: Outcome) -> Verdict {

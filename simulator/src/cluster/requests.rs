@@ -17,8 +17,8 @@ use crate::seat::Seat;
 use crate::trace::digest;
 use crate::workload::{OpId, Request};
 
-use super::Cluster;
 use super::event::{Event, Happening};
+use super::{Cluster, Phase};
 
 impl Cluster {
     pub(super) fn think_later(&mut self, client: usize) {
@@ -38,7 +38,7 @@ impl Cluster {
                 Some(kind) => *kind,
                 None => return,
             },
-            None if self.is_calm => return,
+            None if self.phase == Phase::Calm => return,
             None if random.chance(load.reads) => Kind::Read,
             None => Kind::Write,
         };
@@ -158,6 +158,7 @@ impl Cluster {
                 } else {
                     Sometimes::FollowerRead
                 });
+                self.oracle.judge(self.may_get_done(&op))?;
                 self.oracle.on_read(op.id, query, applied, &found, op.begun)?;
                 self.record(client, &op, history::found(&found));
                 End::Done
@@ -184,7 +185,9 @@ impl Cluster {
         let Some(Pending { client, op }) = process.pending.remove(&id.sequence) else {
             return Ok(());
         };
-        if process.leads.is_none() {
+        let leads = process.leads.is_some();
+        self.oracle.judge(self.may_get_done(&op))?;
+        if !leads {
             self.tally.sometimes.hit(Sometimes::WriteForwarded);
         }
         if told.result.is_err() {

@@ -1,61 +1,38 @@
-//! What goes wrong: the adversary's strikes, and their ends.
+//! What goes wrong: the adversary's strikes. Those on links are in [`network`](super::network), those on disks in
+//! [`disks`](super::disks).
 
 use std::time::Duration;
 
+use crate::adversary::Strike;
 use crate::checker::Verdict;
-use crate::coverage::{Fault, Sometimes};
+use crate::coverage::{Fault, Sometimes, Step};
+use crate::random::Random;
 use crate::seat::Seat;
 
-use super::Cluster;
-use super::event::{Event, Strike};
+use super::event::Event;
+use super::{Cluster, Phase};
 
 impl Cluster {
-    fn interval(&self, strike: Strike) -> Option<Duration> {
-        let faults = &self.plan.faults;
-        match strike {
-            Strike::Crash => faults.crash,
-            Strike::CrashInStep => faults.crash_in_step,
-            Strike::Pause => faults.pause,
-            Strike::Isolate => faults.isolate,
-            Strike::OneWay => faults.one_way,
-            Strike::Split => faults.split,
-            Strike::Region => faults.region,
-            Strike::Scramble => faults.scramble,
-            Strike::SlowDisk => faults.slow_disk,
-        }
-    }
-
     pub(super) fn begin_strikes(&mut self) {
-        for strike in [
-            Strike::Crash,
-            Strike::CrashInStep,
-            Strike::Pause,
-            Strike::Isolate,
-            Strike::OneWay,
-            Strike::Split,
-            Strike::Region,
-            Strike::Scramble,
-            Strike::SlowDisk,
-        ] {
-            self.strike_later(strike);
+        for strike in Strike::ALL {
+            self.strike_later(*strike);
         }
     }
 
     fn strike_later(&mut self, strike: Strike) {
-        if let Some(mean) = self.interval(strike) {
-            let span = self.random.faults.exponential(mean);
+        if let Some(mean) = self.plan.faults.every.get(&strike) {
+            let span = self.adversary.next(strike, *mean);
             self.later(span, Event::Strike(strike));
         }
     }
 
     /// How long a fault lasts.
-    fn lasting(&mut self) -> Duration {
-        self.random.faults.exponential(self.plan.faults.lasting)
+    pub(super) fn lasting(&self, random: &mut Random) -> Duration {
+        random.exponential(self.plan.faults.lasting)
     }
 
     /// Whom a fault hits: now and then on purpose the node that leads.
-    fn target(&mut self) -> Seat {
-        let random = &mut self.random.faults;
+    fn target(&self, random: &mut Random) -> Seat {
         let any = Seat(random.index(self.nodes.len()) as u8);
         if random.chance(self.plan.faults.aim_at_leader) {
             let mut leaders = Seat::all(self.nodes.len()).filter(|seat| self.nodes[seat.index()].leads());
@@ -66,16 +43,19 @@ impl Cluster {
 
     /// A fault begins.
     pub(super) fn strike(&mut self, strike: Strike) -> Verdict {
-        if self.is_calm {
+        if self.phase != Phase::Storm {
             return Ok(());
         }
         self.strike_later(strike);
-        let target = self.target();
+        let Some((number, mut random)) = self.adversary.fall(strike) else {
+            return Ok(());
+        };
+        let random = &mut random;
+        let target = self.target(random);
         let now = self.now;
         self.trace.mix(strike as u64 | u64::from(target.0) << 8);
         self.trace
-            .line(|| format!("{now:?} fault: {strike:?} (aimed at {target})"));
-        let all: Vec<Seat> = Seat::all(self.nodes.len()).collect();
+            .line(|| format!("{now:?} fault {number}: {} (aimed at {target})", strike.name()));
         match strike {
             Strike::Crash => {
                 if self.nodes[target.index()].process.is_some() {
@@ -83,67 +63,60 @@ impl Cluster {
                     self.crash(target)?;
                     self.restart_later(target);
                 }
+                Ok(())
             }
-            Strike::CrashInStep => {
-                let left = self.random.faults.magnitude(1, 32) as u32;
+            Strike::CrashAtStep => {
+                let doom = (*random.pick(Step::ALL), random.magnitude(1, 16) as u32 - 1);
                 if let Some(process) = self.process(target) {
-                    process.doom = Some(left);
+                    process.doom = Some(doom);
                 }
+                Ok(())
             }
-            Strike::Pause => self.pause(target),
-            Strike::Isolate => self.cut(Fault::Isolation, |from, to| from == target || to == target),
-            Strike::OneWay => {
-                let outward = self.random.faults.chance(500);
-                self.cut(
-                    Fault::OneWay,
-                    |from, to| if outward { from == target } else { to == target },
-                );
+            Strike::CrashLoop => {
+                self.tally.faults.hit(Fault::CrashLoop);
+                self.nodes[target.index()].crash_loop = random.between(2, 6) as u32;
+                self.crash(target)?;
+                self.restart_later(target);
+                Ok(())
             }
-            Strike::Split => {
-                let side = self.random.faults.word();
-                let on = |seat: Seat| side >> seat.0 & 1;
-                self.cut(Fault::Split, |from, to| on(from) != on(to));
+            Strike::Pause => {
+                self.pause(target, random);
+                Ok(())
             }
-            Strike::Region => {
-                let members = self.plan.configuration.members();
-                let inside: Vec<bool> = all
-                    .iter()
-                    .map(|seat| members[seat.index()].region == members[target.index()].region)
-                    .collect();
-                self.cut(Fault::RegionCut, |from, to| inside[from.index()] != inside[to.index()]);
+            Strike::ClockJump => {
+                let by = Duration::from_millis(random.magnitude(100, 60_000));
+                self.turn_clock(target, Fault::ClockJump, by, None)
             }
-            Strike::Scramble => {
-                let word = self.random.faults.word();
-                self.cut(Fault::Scramble, |from, to| word >> (from.0 * 8 + to.0) & 1 == 1);
+            Strike::ClockRate => {
+                // A clock that is wrong by a fifth is broken; safety may not mind.
+                let most = *random.pick(&[100, 10_000, 200_000]);
+                let rate = random.below(2 * most + 1) as i64 - most as i64;
+                self.turn_clock(target, Fault::ClockRate, Duration::ZERO, Some(rate))
             }
-            Strike::SlowDisk => self.slow_disk(target),
-        }
-        Ok(())
-    }
-
-    fn cut(&mut self, fault: Fault, which: impl Fn(Seat, Seat) -> bool) {
-        self.tally.faults.hit(fault);
-        let all = Seat::all(self.nodes.len());
-        let links: Vec<(Seat, Seat)> = all
-            .flat_map(|from| Seat::all(self.nodes.len()).map(move |to| (from, to)))
-            .filter(|(from, to)| from != to && which(*from, *to))
-            .collect();
-        for (from, to) in &links {
-            self.network.cut(*from, *to);
-        }
-        let span = self.lasting();
-        self.later(span, Event::Heal { links });
-    }
-
-    pub(super) fn heal(&mut self, links: &[(Seat, Seat)]) {
-        if !self.is_calm {
-            for (from, to) in links {
-                self.network.heal(*from, *to);
+            Strike::Isolate
+            | Strike::OneWay
+            | Strike::Split
+            | Strike::Bridge
+            | Strike::Ring
+            | Strike::Region
+            | Strike::Scramble
+            | Strike::Flap
+            | Strike::Swizzle
+            | Strike::Reset
+            | Strike::Degrade => {
+                self.strike_network(strike, target, random);
+                Ok(())
             }
+            Strike::SlowDisk
+            | Strike::FullDisk
+            | Strike::SyncError
+            | Strike::BitRot
+            | Strike::Wipe
+            | Strike::OldState => self.strike_disk(strike, target, random),
         }
     }
 
-    fn pause(&mut self, seat: Seat) {
+    fn pause(&mut self, seat: Seat, random: &mut Random) {
         let node = &mut self.nodes[seat.index()];
         if node.process.is_none() || node.paused {
             return;
@@ -153,7 +126,7 @@ impl Cluster {
             self.tally.sometimes.hit(Sometimes::LeaderPaused);
         }
         self.tally.faults.hit(Fault::Pause);
-        let span = self.lasting();
+        let span = random.exponential(self.plan.faults.pause);
         self.later(span, Event::Resume { seat });
     }
 
@@ -174,26 +147,17 @@ impl Cluster {
         Ok(())
     }
 
-    fn slow_disk(&mut self, seat: Seat) {
-        let times = self.random.faults.magnitude(2, 64) as u32;
-        self.nodes[seat.index()].disk.slowness = times;
-        self.tally.faults.hit(Fault::SlowDisk);
-        let span = self.lasting();
-        self.later(span, Event::Quicken { seat });
-    }
-
-    pub(super) fn restart_later(&mut self, seat: Seat) {
-        let span = self.lasting();
-        self.later(span, Event::Restart { seat });
-    }
-
-    /// A process starts again, if none runs there and it is not left out of the calm.
-    pub(super) fn restart(&mut self, seat: Seat) -> Verdict {
-        let left_out = self.is_calm && !self.core.contains(seat.0);
-        if self.nodes[seat.index()].process.is_some() || left_out {
+    /// A process's clock jumps forward, or runs at another rate from now on.
+    fn turn_clock(&mut self, seat: Seat, fault: Fault, by: Duration, rate: Option<i64>) -> Verdict {
+        let now = self.now;
+        let Some(process) = self.process(seat) else {
             return Ok(());
-        }
-        self.tally.faults.hit(Fault::Restart);
-        self.start(seat)
+        };
+        let drift = rate.unwrap_or(process.clock.drift);
+        process.clock.jump(now, by, drift);
+        // It is woken by the clock as it is now.
+        process.wake = crate::clock::Moment(u64::MAX);
+        self.tally.faults.hit(fault);
+        self.wake_later(seat)
     }
 }

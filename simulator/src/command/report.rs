@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use simulator::{Fault, Sometimes, Summary, Tally};
+use simulator::{Fault, Sometimes, Step, Summary, Tally};
 
 #[derive(Default)]
 pub(super) struct Total {
@@ -50,6 +50,10 @@ impl Total {
         println!("faults:");
         for fault in Fault::ALL {
             println!("  {:>10}  {}", self.tally.faults.of(*fault), fault.name());
+        }
+        println!("processes that died at a step:");
+        for step in Step::ALL {
+            println!("  {:>10}  {}", self.tally.steps.of(*step), step.name());
         }
         println!("sometimes:");
         for seen in Sometimes::ALL {

@@ -1,0 +1,97 @@
+//! What goes wrong on disks, within what a cluster must survive: the nodes whose disks are whole always hold a quorum of
+//! each phase. So every chosen value has a whole copy among them (each phase-1 quorum meets each phase-2 quorum).
+
+use crate::adversary::Strike;
+use crate::checker::Verdict;
+use crate::coverage::Fault;
+use crate::node::Node;
+use crate::random::Random;
+use crate::seat::Seat;
+
+use super::Cluster;
+use super::event::Event;
+
+impl Cluster {
+    pub(super) fn strike_disk(&mut self, strike: Strike, target: Seat, random: &mut Random) -> Verdict {
+        match strike {
+            Strike::SlowDisk => {
+                self.nodes[target.index()].disk.slowness = random.magnitude(2, 64) as u32;
+                self.tally.faults.hit(Fault::SlowDisk);
+                let span = self.lasting(random);
+                self.later(span, Event::Quicken { seat: target });
+                Ok(())
+            }
+            Strike::FullDisk => {
+                self.nodes[target.index()].disk.full = true;
+                self.tally.faults.hit(Fault::FullDisk);
+                let span = self.lasting(random);
+                self.later(span, Event::MakeRoom { seat: target });
+                Ok(())
+            }
+            Strike::SyncError => {
+                self.nodes[target.index()].disk.failing = true;
+                Ok(())
+            }
+            Strike::BitRot => {
+                if self.can_spare(target) {
+                    self.nodes[target.index()].disk.rot(random);
+                    self.tally.faults.hit(Fault::BitRot);
+                }
+                Ok(())
+            }
+            Strike::Wipe => self.wipe(target, random),
+            Strike::OldState => self.restore_state(target),
+            _ => unreachable!("{strike:?} is no fault of a disk"),
+        }
+    }
+
+    /// Whether those whose disks are whole still hold a quorum of each phase without this one.
+    fn can_spare(&self, seat: Seat) -> bool {
+        let whole = self.those(|node| !node.is_spoilt()).minus(seat.set());
+        let quorums = &self.oracle.ledger().quorums;
+        quorums.is_phase1(whole) && quorums.is_phase2(whole)
+    }
+
+    /// The machine gets a new disk. Its operator leaves it at that, or gives it a new life.
+    fn wipe(&mut self, seat: Seat, random: &mut Random) -> Verdict {
+        if self.nodes[seat.index()].lost || !self.can_spare(seat) {
+            return Ok(());
+        }
+        self.crash(seat)?;
+        self.tally.faults.hit(Fault::Wiped);
+        let node = &mut self.nodes[seat.index()];
+        (node.tables, node.flushed, node.backup) = (crate::tables::DiskTables::default(), paxos::Slot::ZERO, None);
+        node.disk.wipe();
+        self.start(seat)?;
+        assert!(self.nodes[seat.index()].lost, "a node started on an empty disk");
+        if random.chance(500) {
+            self.begin_new_life(seat)?;
+        }
+        Ok(())
+    }
+
+    /// The state is replaced by an older one, and the journal is not. If the journal still reaches back that far, nothing is
+    /// lost; if not, the node must notice.
+    fn restore_state(&mut self, seat: Seat) -> Verdict {
+        let spare = self.can_spare(seat);
+        let node = &self.nodes[seat.index()];
+        let Some((tables, flushed)) = &node.backup else {
+            return Ok(());
+        };
+        // What a crash leaves in the queue may be a trim.
+        let reaches = |node: &Node| *flushed >= node.disk.trim_ahead();
+        if node.lost || !(spare || reaches(node)) {
+            return Ok(());
+        }
+        let (tables, flushed) = (tables.copy(), *flushed);
+        self.crash(seat)?;
+        self.tally.faults.hit(Fault::OldState);
+        let node = &mut self.nodes[seat.index()];
+        (node.tables, node.flushed) = (tables, flushed);
+        if node.disk.recover(flushed).is_err() {
+            return self.start(seat);
+        }
+        self.restart_later(seat);
+        Ok(())
+    }
+}
