@@ -91,6 +91,11 @@ impl Adversary {
         self.fallen += 1;
         (!self.omitted.contains(&self.fallen)).then_some((self.fallen, random))
     }
+
+    /// How many strikes fell so far, those left out included.
+    pub(crate) fn fallen(&self) -> u64 {
+        self.fallen
+    }
 }
 
 #[cfg(test)]

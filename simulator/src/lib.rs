@@ -20,6 +20,7 @@
 //! | `coverage` | what a run has seen; a run in which nothing happened proves nothing |
 //! | `mutant` | nodes made wrong on purpose, which the checkers must kill |
 //! | `trace`, `run` | the fingerprint of a run, and the story of a failed one |
+//! | `reduction`, `shrink` | a failed run made smaller |
 //!
 //! What is not here: time limits, threads, real sockets or files (the node's tests have those), and any knowledge of how
 //! the replica works inside. Checkers judge records, messages and answers against the rules of the protocol.
@@ -41,10 +42,12 @@ mod network;
 mod node;
 mod oracle;
 mod random;
+mod reduction;
 mod reference;
 mod run;
 mod schedule;
 mod seat;
+mod shrink;
 mod slots;
 mod swarm;
 mod tables;
@@ -55,5 +58,8 @@ pub use checker::{Property, Violation};
 pub use cluster::Summary;
 pub use coverage::{Counts, Fault, Sometimes, Step, Tally};
 pub use mutant::{MUTANTS, Mutant};
+pub use paxos::MUTABLE;
+pub use reduction::Reduction;
 pub use run::{Failure, run, tell};
+pub use shrink::{Shrunk, shrink};
 pub use swarm::Plan;

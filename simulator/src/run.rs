@@ -22,6 +22,8 @@ pub struct Failure {
     pub violation: Violation,
     /// After how many events.
     pub events: u64,
+    /// After how many strikes of the adversary.
+    pub(crate) strikes: u64,
     /// The last events, one line each; what followed from an event is indented below it.
     pub story: Vec<String>,
 }
@@ -40,38 +42,53 @@ impl fmt::Display for Failure {
 /// # Errors
 /// The property, with the story of the run's last events.
 pub fn run(plan: &Plan) -> Result<Summary, Box<Failure>> {
-    let (result, events, _) = run_once(plan, u64::MAX);
-    let Err(violation) = result else {
-        return result.map_err(|violation| failure(plan, violation, events, Vec::new()));
+    let first = run_once(plan, u64::MAX);
+    let violation = match first.result {
+        Ok(summary) => return Ok(summary),
+        Err(violation) => violation,
     };
     // The same run again, bit for bit, this time with its end put into words.
-    let (again, events_again, story) = run_once(plan, events.saturating_sub(STORY));
-    let same = events == events_again && again.is_err_and(|other| other.detail == violation.detail);
-    let mut story = story;
+    let again = run_once(plan, first.events.saturating_sub(STORY));
+    let same = first.events == again.events && again.result.is_err_and(|other| other.detail == violation.detail);
+    let mut story = again.story;
     if !same {
         story.push(format!(
-            "(run again, the seed did not repeat itself: {events_again} events)"
+            "(run again, the seed did not repeat itself: {} events)",
+            again.events
         ));
     }
-    Err(failure(plan, violation, events, story))
+    Err(Box::new(Failure {
+        seed: plan.seed,
+        violation,
+        events: first.events,
+        strikes: first.strikes,
+        story,
+    }))
+}
+
+/// Whether a plan fails: which property, after how many events and strikes.
+pub(crate) fn fails(plan: &Plan) -> Option<(Property, u64, u64)> {
+    let run = run_once(plan, u64::MAX);
+    run.result
+        .err()
+        .map(|violation| (violation.property, run.events, run.strikes))
 }
 
 /// Runs a plan and tells all of it from an event on.
 pub fn tell(plan: &Plan, from: u64) -> (Result<Summary, Violation>, Vec<String>) {
-    let (result, _, story) = run_once(plan, from);
-    (result, story)
+    let run = run_once(plan, from);
+    (run.result, run.story)
 }
 
-fn failure(plan: &Plan, violation: Violation, events: u64, story: Vec<String>) -> Box<Failure> {
-    Box::new(Failure {
-        seed: plan.seed,
-        violation,
-        events,
-        story,
-    })
+/// How a run went.
+struct Run {
+    result: Result<Summary, Violation>,
+    events: u64,
+    strikes: u64,
+    story: Vec<String>,
 }
 
-fn run_once(plan: &Plan, lines_from: u64) -> (Result<Summary, Violation>, u64, Vec<String>) {
+fn run_once(plan: &Plan, lines_from: u64) -> Run {
     catch_panics();
     Mutant::set(plan.mutant);
     let mut cluster = Cluster::new(plan.clone(), lines_from);
@@ -84,7 +101,12 @@ fn run_once(plan: &Plan, lines_from: u64) -> (Result<Summary, Violation>, u64, V
             detail,
         })
     });
-    (result, cluster.trace.events(), cluster.trace.into_lines())
+    Run {
+        result,
+        events: cluster.trace.events(),
+        strikes: cluster.strikes(),
+        story: cluster.trace.into_lines(),
+    }
 }
 
 thread_local! {

@@ -15,6 +15,7 @@ use crate::disk::DiskSpeed;
 use crate::mutant::Mutant;
 use crate::network::Weather;
 use crate::random::{Concern, Random};
+use crate::reduction::Reduction;
 use crate::seat::Seat;
 use crate::workload::{Kind, Mix};
 
@@ -184,6 +185,29 @@ impl Plan {
     pub fn ignoring(mut self, property: Property) -> Plan {
         self.judged = Judged(self.judged.0 & !(1 << property as u32));
         self
+    }
+
+    /// The same run without what this names.
+    #[must_use]
+    pub fn reduced(self, reduction: &Reduction) -> Plan {
+        reduction.apply(&self)
+    }
+
+    /// Leaves that many of the nodes, with the same kind of quorums if they fit so few and majorities if not.
+    pub(crate) fn keep_nodes(&mut self, nodes: usize) {
+        let members = &self.configuration.members()[..nodes];
+        let proposal = |system| Proposal {
+            epoch: Epoch(1),
+            alpha: self.configuration.alpha() as u32,
+            system,
+            members: members.to_vec(),
+        };
+        let same = Configuration::new(proposal(self.configuration.spec().clone()));
+        self.configuration = same
+            .or_else(|_| Configuration::new(proposal(SystemSpec::Majority)))
+            .expect("a majority is valid for any members");
+        self.delays.truncate(nodes);
+        self.delays.iter_mut().for_each(|row| row.truncate(nodes));
     }
 
     pub(crate) fn judged(&self) -> Judged {

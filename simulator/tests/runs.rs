@@ -1,6 +1,6 @@
 //! Whole runs: a smoke number of seeds, the same seed twice, and every mutant killed.
 
-use simulator::{Fault, MUTANTS, Mutant, Plan, Property, Sometimes, Step, Tally, run};
+use simulator::{Fault, MUTANTS, Mutant, Plan, Property, Sometimes, Step, Tally, run, shrink};
 
 /// Seeds of the smoke run, which anybody can repeat with `simulate --seeds 0..300`.
 const SMOKE: u64 = 300;
@@ -51,6 +51,22 @@ fn a_seed_repeats_itself_bit_for_bit() {
     }
     let hash = |seed| run(&Plan::new(seed)).map(|summary| summary.hash).ok();
     assert_ne!(hash(1), hash(2), "two seeds had one fingerprint");
+}
+
+#[test]
+fn a_shrunk_failure_is_the_same_failure_and_repeats_from_its_words() {
+    let plan = Plan::new(0).with(Some(Mutant::ForgetVotes));
+    let failure = run(&plan).expect_err("the mutant dies");
+    let mut tries = 200;
+    let shrunk = shrink(&plan, &failure, || {
+        tries -= 1;
+        tries > 0
+    });
+    let shrunk = shrunk.expect("something can be taken away");
+    assert_eq!(shrunk.failure.violation.property, failure.violation.property);
+    let words = shrunk.reduction.to_string();
+    let again = run(&plan.reduced(&words.parse().expect("its own words"))).expect_err("it fails again");
+    assert_eq!(again.violation.detail, shrunk.failure.violation.detail, "{words}");
 }
 
 /// The first death of a mutant among the seeds by a safety property: by `only`, if given.

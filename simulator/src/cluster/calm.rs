@@ -34,6 +34,15 @@ impl Cluster {
     /// Heals a core and sees it through.
     pub(super) fn calm_down(&mut self) -> Verdict {
         let core = self.choose_core();
+        let quorums = &self.oracle.ledger().quorums;
+        if !quorums.is_phase1(core) || !quorums.is_phase2(core) {
+            // Faults stay within what a cluster survives; mutants that spoil disks do not.
+            assert!(
+                self.plan.mutant.is_some(),
+                "too many disks are spoilt: only {core:?} are whole"
+            );
+            return self.oracle.audit(self.holders());
+        }
         if core.len() < self.nodes.len() {
             self.tally.sometimes.hit(Sometimes::SmallCore);
         }

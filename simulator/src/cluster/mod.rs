@@ -183,6 +183,11 @@ impl Cluster {
         })
     }
 
+    /// How many strikes fell, or would have.
+    pub(crate) fn strikes(&self) -> u64 {
+        self.adversary.fallen()
+    }
+
     /// Lets the next event happen.
     fn next(&mut self) -> Verdict {
         let Some((at, event)) = self.schedule.pop() else {

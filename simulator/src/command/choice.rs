@@ -1,7 +1,7 @@
 //! Which mutant, and which properties: arguments that several commands share.
 
 use clap::Args;
-use simulator::{Mutant, Plan, Property};
+use simulator::{Mutant, Plan, Property, Reduction};
 
 /// What differs from the plan that a seed makes.
 #[derive(Args, Clone)]
@@ -15,25 +15,34 @@ pub(super) struct Choice {
     /// Do not judge the property whose name begins so; may be given several times.
     #[arg(long, value_name = "PROPERTY", value_parser = property)]
     ignore: Vec<Property>,
+    /// Take away from the run what these words name, as the report of a shrunk failure says.
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
+    reduce: Reduction,
 }
 
 impl Choice {
     /// The plan of a seed.
     pub(super) fn plan(&self, seed: u64) -> Plan {
-        let plan = Plan::new(seed).with(self.mutant);
+        let plan = Plan::new(seed).with(self.mutant).reduced(&self.reduce);
         let plan = self.only.into_iter().fold(plan, Plan::judging_only);
         self.ignore.iter().fold(plan, |plan, ignored| plan.ignoring(*ignored))
     }
 
-    /// The arguments that say the same again.
-    pub(super) fn arguments(&self) -> String {
+    /// The arguments that say the same again, with this taken away.
+    pub(super) fn arguments(&self, reduction: &Reduction) -> String {
         let mutant = self.mutant.iter().map(|mutant| format!(" --mutant {}", mutant.name()));
         let only = self.only.iter().map(|only| format!(" --only '{}'", only.name()));
         let ignored = self
             .ignore
             .iter()
             .map(|ignored| format!(" --ignore '{}'", ignored.name()));
-        mutant.chain(only).chain(ignored).collect()
+        let words = if *reduction == Reduction::default() {
+            self.reduce.to_string()
+        } else {
+            reduction.to_string()
+        };
+        let reduced = (!words.is_empty()).then(|| format!(" --reduce '{words}'"));
+        mutant.chain(only).chain(ignored).chain(reduced).collect()
     }
 }
 

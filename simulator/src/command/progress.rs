@@ -1,51 +1,62 @@
-//! One line on a terminal that says how far things are.
+//! One line on a terminal that says how far things are; nothing where there is no terminal.
 
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::ops::Range;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report::Total;
 
 pub(super) struct Progress {
-    shown: bool,
-    last: Option<Instant>,
+    bar: ProgressBar,
+    first: u64,
+    limit: Option<Duration>,
 }
 
 impl Progress {
-    pub(super) fn new() -> Progress {
+    /// For these seeds, or for that long.
+    pub(super) fn new(seeds: &Range<u64>, limit: Option<Duration>) -> Progress {
+        let (length, unit) = match limit {
+            Some(limit) => (limit.as_secs(), "s"),
+            None => (seeds.end - seeds.start, "seeds"),
+        };
+        let style = ProgressStyle::with_template(&format!("{{bar:24}} {{pos}}/{{len}} {unit}  {{msg}}"));
+        let bar = ProgressBar::new(length);
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
         Progress {
-            shown: false,
-            last: None,
+            bar,
+            first: seeds.start,
+            limit,
         }
     }
 
-    pub(super) fn show(&mut self, total: &Total, seed: u64, failures: u64, elapsed: Duration) {
-        let mut out = std::io::stderr();
-        if !out.is_terminal()
-            || self
-                .last
-                .is_some_and(|last| last.elapsed() < Duration::from_millis(200))
-        {
-            return;
-        }
-        self.last = Some(Instant::now());
-        self.shown = true;
-        let seconds = elapsed.as_secs_f64().max(0.001);
-        let (events, rate) = (total.events, total.events as f64 / seconds);
-        // A progress line that cannot be written is no reason to stop.
-        let _ = write!(
-            out,
-            "\r{seconds:7.0} s  seed {seed}  {} runs  {events} events  {rate:.0}/s  {failures} failed ",
-            total.seeds
-        );
-        let _ = out.flush();
+    pub(super) fn show(&self, total: &Total, seed: u64, elapsed: Duration) {
+        let done = match self.limit {
+            Some(limit) => elapsed.min(limit).as_secs(),
+            None => seed + 1 - self.first,
+        };
+        self.bar.set_position(done);
+        let rate = total.events as f64 / elapsed.as_secs_f64().max(0.001);
+        self.bar.set_message(format!(
+            "seed {seed}, {} events, {rate:.0}/s, {} failed",
+            total.events,
+            total.failures()
+        ));
     }
 
-    pub(super) fn clear(&mut self) {
-        if self.shown {
-            let mut out = std::io::stderr();
-            let _ = write!(out, "\r{:78}\r", "");
-            let _ = out.flush();
-            self.shown = false;
-        }
+    pub(super) fn say(&self, what: &'static str) {
+        self.bar.set_message(what);
+        self.bar.tick();
+    }
+
+    /// Prints something else in between.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }

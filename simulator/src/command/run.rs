@@ -4,13 +4,22 @@ use std::ops::Range;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Args;
-use simulator::{run, tell};
+use clap::{Args, ValueEnum};
+use simulator::{Failure, MUTABLE, Plan, Reduction, run, shrink, tell};
 
 use super::choice::Choice;
-use super::host::{clock_seed, cpu_time, revision};
+use super::host::{clock_seed, revision};
 use super::progress::Progress;
-use super::report::Total;
+use super::report::{Failed, Total};
+
+/// How to report.
+#[derive(Copy, Clone, Eq, PartialEq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// One object, at the end.
+    Json,
+}
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -34,6 +43,12 @@ pub(super) struct Arguments {
     /// Run each seed twice and compare the fingerprints.
     #[arg(long)]
     twice: bool,
+    /// Make each failure smaller for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    shrink: u64,
+    /// How to report.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -74,16 +89,14 @@ fn run_seeds(arguments: &Arguments) -> bool {
         (_, None, Some(_)) => clock_seed()..u64::MAX,
         (_, None, None) => 0..100,
     };
-    let begun = Instant::now();
-    let cpu_before = cpu_time();
     let limit = arguments
         .minutes
         .map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
-    let mut progress = Progress::new();
-    let mut total = Total::default();
-    let mut failures = 0;
+    let begun = Instant::now();
+    let mut total = Total::new(revision());
+    let progress = Progress::new(&seeds, limit);
     for seed in seeds {
-        if limit.is_some_and(|limit| begun.elapsed() >= limit) || failures >= arguments.failures {
+        if limit.is_some_and(|limit| begun.elapsed() >= limit) || total.failures() >= arguments.failures {
             break;
         }
         let plan = arguments.choice.plan(seed);
@@ -93,33 +106,50 @@ fn run_seeds(arguments: &Arguments) -> bool {
         });
         match result {
             Ok((summary, again)) => {
-                if again.as_ref().is_some_and(|again| *again != summary) {
-                    progress.clear();
-                    println!(
-                        "seed {seed} does not repeat itself: fingerprint {:016x} and {again:?}",
-                        summary.hash
-                    );
-                    failures += 1;
+                if again.is_some_and(|again| again != summary) {
+                    total.add_unrepeatable(seed, summary.hash);
                 }
                 if arguments.seed.is_some() {
-                    println!("seed {seed}: {}, fingerprint {:016x}", summary.system, summary.hash);
+                    total.name(&summary);
                 }
                 total.add(&summary);
             }
             Err(failure) => {
-                progress.clear();
-                println!("{failure}");
-                println!("  revision {}; repeat it with:", revision());
-                println!(
-                    "  cargo run --release -p simulator -- --seed {seed}{}\n",
-                    arguments.choice.arguments()
-                );
-                failures += 1;
+                progress.say("shrinking a failure");
+                let failed = shrink_failure(arguments, &plan, failure);
+                if arguments.output == Output::Text {
+                    progress.suspend(|| println!("{failed}\n"));
+                }
+                total.add_failure(failed);
             }
         }
-        progress.show(&total, seed, failures, begun.elapsed());
+        progress.show(&total, seed, begun.elapsed());
     }
     progress.clear();
-    total.print(failures, cpu_time().saturating_sub(cpu_before));
-    failures == 0
+    match arguments.output {
+        Output::Text => print!("{total}"),
+        Output::Json => println!("{:#}", total.to_json()),
+    }
+    total.failures() == 0
+}
+
+/// Makes a failure smaller for as long as allowed, and says how to repeat it.
+fn shrink_failure(arguments: &Arguments, plan: &Plan, failure: Box<Failure>) -> Failed {
+    let begun = Instant::now();
+    let allowed = Duration::from_secs(arguments.shrink);
+    let shrunk = shrink(plan, &failure, || begun.elapsed() < allowed);
+    let command = |reduction: &Reduction| {
+        let features = if MUTABLE { " --features mutants" } else { "" };
+        format!(
+            "cargo run --release -p simulator{features} --bin simulate -- --seed {}{}",
+            failure.seed,
+            arguments.choice.arguments(reduction)
+        )
+    };
+    Failed {
+        command: command(&Reduction::default()),
+        shrunk: shrunk.map(|shrunk| (command(&shrunk.reduction), shrunk)),
+        revision: revision(),
+        failure,
+    }
 }
