@@ -16,14 +16,18 @@ pub(crate) struct Quorums {
 
 impl Quorums {
     fn new(configuration: &Configuration) -> Quorums {
-        let table = |phase| {
-            (0..1u64 << configuration.members().len())
-                .map(|bits| configuration.is_quorum(phase, NodeSet::from_bits(bits)))
-                .collect()
-        };
+        Quorums::tabulate(
+            configuration.members().len(),
+            |set| configuration.is_quorum(Phase::One, set),
+            |set| configuration.is_quorum(Phase::Two, set),
+        )
+    }
+
+    pub(crate) fn tabulate(nodes: usize, one: impl Fn(NodeSet) -> bool, two: impl Fn(NodeSet) -> bool) -> Quorums {
+        let sets = || (0..1u64 << nodes).map(NodeSet::from_bits);
         Quorums {
-            one: table(Phase::One),
-            two: table(Phase::Two),
+            one: sets().map(one).collect(),
+            two: sets().map(two).collect(),
         }
     }
 

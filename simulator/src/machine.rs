@@ -54,6 +54,11 @@ impl Machine {
         self.apply(&[Entry { slot, value }], |_| false);
     }
 
+    /// A digest of all that the tables hold.
+    pub(crate) fn bits(&self) -> u64 {
+        self.store.tables().digest()
+    }
+
     /// Makes all effects durable.
     pub(crate) fn flush(&self) {
         self.store.tables().flush().expect("tables in memory do not fail");

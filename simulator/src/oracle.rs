@@ -10,7 +10,7 @@ use crate::checker::promises::Promises;
 use crate::checker::real_time::RealTime;
 use crate::checker::{
     Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, membership, one_effect,
-    one_value, validity, witness,
+    one_value, quorums_meet, same_bits, validity, witness,
 };
 use crate::commands::{CommandFacts, Commands, Fate};
 use crate::coverage::{Sometimes, Tally};
@@ -55,6 +55,14 @@ impl Oracle {
             told: Slot::ZERO,
             flushed: vec![Slot::ZERO; nodes],
         }
+    }
+
+    /// A run begins.
+    pub(crate) fn on_begin_run(&self) -> Verdict {
+        self.judge(quorums_meet::check(
+            &self.ledger.quorums,
+            self.configuration.members().len(),
+        ))
     }
 
     /// Lets a violation through if its property is judged in this run.
@@ -245,6 +253,15 @@ impl Oracle {
         self.judge(self.applied.on_state(seat, machine))
     }
 
+    /// A run ends with these state machines: equal ones are equal to the byte.
+    pub(crate) fn compare<'m>(&self, machines: impl Iterator<Item = (Seat, &'m Machine)>) -> Verdict {
+        let expected = self.applied.bits();
+        for (seat, machine) in machines {
+            self.judge(same_bits::check(seat, machine.applied(), machine.bits(), expected))?;
+        }
+        Ok(())
+    }
+
     /// A state machine is durable up to `slot`. If its state is restored from a backup, its journal still has the rest.
     pub(crate) fn on_flushed(&mut self, seat: Seat, slot: Slot) {
         let flushed = &mut self.flushed[seat.index()];
@@ -308,7 +325,7 @@ impl Oracle {
         self.judge(witness::on_read(&self.reference, op, query, slot, found))
     }
 
-    /// The run is over: what was acknowledged is still there.
+    /// A disk was struck, or the run is over: what was acknowledged is still there.
     pub(crate) fn audit(&self, holders: impl Fn(Slot) -> NodeSet) -> Verdict {
         self.judge(self.acknowledged.audit(&self.ledger, holders))
     }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use storage::tables::{MemoryTables, Step, TableBatch, Tables, TablesError};
 
+use crate::trace::digest;
+
 /// Where the state machine keeps how far it has come.
 const PROGRESS: &[u8] = b"m";
 
@@ -31,6 +33,20 @@ impl DiskTables {
         if let Some(late) = &self.late {
             *late.lock().expect("one thread") = None;
         }
+    }
+
+    /// A digest of everything in them.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut whole = 0u64;
+        self.memory
+            .scan(b"", None, &mut |key, value| {
+                for part in [digest(key), digest(value)] {
+                    whole = (whole ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+                }
+                Step::Next
+            })
+            .expect("memory does not fail");
+        whole
     }
 
     /// Other tables with the same content, all of it durable.

@@ -109,6 +109,9 @@ fn mutants_are_caught_by_their_consequences_alone() {
         (Mutant::LoseSynced, Property::Agreement),
         (Mutant::LoseSynced, Property::ChosenStays),
         (Mutant::AcknowledgeBeforeSync, Property::Acknowledged),
+        (Mutant::SkipEntry, Property::SameBits),
+        (Mutant::SkipEntry, Property::Witness),
+        (Mutant::ApplyTwice, Property::SameBits),
         (Mutant::ReadLocally, Property::Starved),
         (Mutant::ReadLocally, Property::Linearizable),
     ];

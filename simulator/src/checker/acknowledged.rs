@@ -1,5 +1,6 @@
 //! I11, acknowledged is durable: a write that a client was told is done is chosen, and a phase-2 quorum holds it on its
-//! disks, in the log or in the state (A3, L5, C4). Checked at the acknowledgement and again at the end of the run.
+//! disks, in the log or in the state, or held it on disks that are spoilt since, which is within what the cluster is built
+//! to survive (A3, L5, C4). Checked at the acknowledgement, after each strike that spoils a disk, and at the end of the run.
 
 use std::fmt::Display;
 

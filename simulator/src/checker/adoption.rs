@@ -1,5 +1,5 @@
 //! I8, adoption: a proposal `(b, s, v)` is consistent with the votes of some phase-1 quorum that promised `b` (L3 ii and
-//! iii; P2c of *Paxos Made Simple*, invariant by invariant the `Accept` action of the model).
+//! iii; P2c of *Paxos Made Simple*). `Adoption` in the model.
 //!
 //! Judged by what the promisers had durably voted for, not by what they reported or what the leader made of it.
 

@@ -51,6 +51,11 @@ impl Applied {
         }
     }
 
+    /// What the chosen prefix gives, to the byte.
+    pub(crate) fn bits(&self) -> (Slot, u64) {
+        (self.twin.applied(), self.twin.bits())
+    }
+
     /// A process is told to apply an entry.
     pub(crate) fn on_apply(&mut self, ledger: &Ledger, seat: Seat, entry: &Entry) -> Verdict {
         let handed = &mut self.handed[seat.index()];

@@ -1,5 +1,6 @@
 //! I9, what is chosen stays: once `(b, v)` is chosen in a slot, every proposal there with a ballot above `b` carries `v`
 //! (P2b of *Paxos Made Simple*). This fails before agreement does: when the wrong proposal is made, not when it wins.
+//! `ChosenStays` in the model.
 
 use paxos::Slot;
 

@@ -1,4 +1,5 @@
 //! I2, claims: whatever a node says or records as chosen is chosen, with that value (L5, C1, A9).
+//! `Claims` in the model.
 
 use paxos::{Logged, Message, Record, Slot, Value};
 

@@ -19,7 +19,9 @@ pub(crate) mod membership;
 pub(crate) mod one_effect;
 pub(crate) mod one_value;
 pub(crate) mod promises;
+pub(crate) mod quorums_meet;
 pub(crate) mod real_time;
+pub(crate) mod same_bits;
 pub(crate) mod validity;
 pub(crate) mod witness;
 
@@ -68,6 +70,10 @@ counted! {
         Bounds = "I19 queues are bounded",
         /// I20
         NoPanic = "I20 no panic",
+        /// I14
+        QuorumsMeet = "I14 quorums of the two phases meet",
+        /// I21
+        SameBits = "I21 equal states are equal to the byte",
         /// What is asked where there is no phase-2 quorum is not done.
         Starved = "no progress without a quorum",
         /// I18

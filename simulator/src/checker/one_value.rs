@@ -1,4 +1,5 @@
 //! I4, one value per ballot and slot: whatever is retransmitted or voted for, a ballot has one value in a slot (L4).
+//! `OneValue` in the model.
 
 use paxos::{Ballot, Slot};
 

@@ -1,4 +1,5 @@
-//! I5, promises grow, across restarts too; and I6, no vote below a promise given earlier (A1, A2).
+//! I5, promises grow, across restarts too; and I6, no vote below a promise given earlier (A1, A2). `PromisesGrow`
+//! and `NoVoteBelow` in the model.
 //!
 //! Judged in the order in which a process asks for its records, which is the order in which they become durable (A4). A
 //! crash takes the order back to what was durable.

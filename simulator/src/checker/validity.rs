@@ -1,4 +1,5 @@
 //! I3, validity: what is proposed is a no-op, a configuration, or commands that clients asked for, to the byte.
+//! `Validity` in the model.
 
 use paxos::{Slot, Value};
 

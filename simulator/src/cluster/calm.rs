@@ -69,6 +69,10 @@ impl Cluster {
             Cluster::is_settled,
         )?;
         self.oracle.audit(self.holders())?;
+        let core = self.core;
+        let running = Seat::all(self.nodes.len()).filter(|seat| core.contains(seat.0));
+        self.oracle
+            .compare(running.filter_map(|seat| Some((seat, &self.nodes[seat.index()].process.as_ref()?.machine))))?;
         self.judge_history()
     }
 

@@ -37,10 +37,16 @@ impl Cluster {
                     self.nodes[target.index()].disk.rot(random);
                     self.tally.faults.hit(Fault::BitRot);
                 }
-                Ok(())
+                self.oracle.audit(self.holders())
             }
-            Strike::Wipe => self.wipe(target, random),
-            Strike::OldState => self.restore_state(target),
+            Strike::Wipe => {
+                self.wipe(target, random)?;
+                self.oracle.audit(self.holders())
+            }
+            Strike::OldState => {
+                self.restore_state(target)?;
+                self.oracle.audit(self.holders())
+            }
             _ => unreachable!("{strike:?} is no fault of a disk"),
         }
     }

@@ -158,6 +158,7 @@ impl Cluster {
 
     /// The whole run: a phase in which anything may go wrong, then a calm in which a core must go on.
     pub(crate) fn run(&mut self) -> Result<Summary, crate::checker::Violation> {
+        self.oracle.on_begin_run()?;
         for seat in Seat::all(self.plan.nodes()) {
             self.start(seat)?;
         }

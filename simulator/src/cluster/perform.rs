@@ -191,6 +191,9 @@ impl Cluster {
         let Some(process) = node.process.as_ref() else {
             return Ok(());
         };
+        let (status, writes) = (process.replica.status(), node.disk.backlog());
+        self.oracle
+            .judge(bounds::on_status(seat, &status, &self.plan, writes))?;
         let applied = process.machine.applied();
         if !self.plan.is(Mutant::ClaimFlushed) {
             process.machine.flush();
