@@ -20,7 +20,7 @@ const FETCH_SLOTS: u64 = 1024;
 const FETCH_BYTES: usize = 4 << 20;
 
 /// The state of this node's catching up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct CatchUp {
     /// When to ask, or to ask somebody else.
     due: Option<Time>,

@@ -107,7 +107,7 @@ pub struct Write {
 }
 
 /// A fact that must survive a crash.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub enum Record {
     /// A1: the acceptor's promise.
     Promised(Ballot),
@@ -132,7 +132,7 @@ pub enum Record {
 }
 
 /// What the journal holds for one slot.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub enum Logged {
     /// A vote, which may or may not be chosen.
     Voted(Ballot, Value),

@@ -18,7 +18,7 @@ use crate::time::Time;
 use crate::value::Value;
 
 /// What a node is doing about leadership.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(crate) enum Role {
     /// Follows a leader, or waits for one.
     Follower,
@@ -31,7 +31,7 @@ pub(crate) enum Role {
 }
 
 /// A canvass under way.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(crate) struct Canvass {
     /// Who misses the leader too.
     granted: Vec<Address>,
@@ -40,7 +40,7 @@ pub(crate) struct Canvass {
 }
 
 /// A phase 1 under way.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(crate) struct Candidacy {
     pub(crate) ballot: Ballot,
     /// The first slot asked about.
@@ -60,7 +60,7 @@ pub(crate) struct Candidacy {
 }
 
 /// What a node knows of leadership, whatever its role.
-#[derive(Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Election {
     /// The ballot that is followed.
     pub(crate) leader: Option<Ballot>,

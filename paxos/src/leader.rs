@@ -24,7 +24,7 @@ const RESEND_BYTES: usize = 1 << 20;
 const WINDOWS_UNAPPLIED: u64 = 4;
 
 /// What a leader knows of one member.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 pub(crate) struct Follower {
     /// The last round of heartbeats that it answered (D1).
     pub(crate) round: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Follower {
 }
 
 /// A proposal whose slot is not in the chosen prefix yet. Its value is in the log.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 struct InFlight {
     acks: NodeSet,
     chosen: bool,
@@ -47,7 +47,7 @@ struct InFlight {
 }
 
 /// A reign.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(crate) struct Leading {
     pub(crate) ballot: Ballot,
     /// D2: every slot that phase 1 showed might be chosen is at or below this one.

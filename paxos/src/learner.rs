@@ -7,7 +7,7 @@ use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 
 /// What leaders have announced.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Learner {
     /// C1: the highest ballot whose leader announced a chosen prefix, and that prefix.
     commit: (Ballot, Slot),

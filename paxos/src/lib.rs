@@ -34,6 +34,7 @@ mod codec;
 mod configurations;
 mod effect;
 mod election;
+mod fingerprint;
 mod leader;
 mod learner;
 mod log;

@@ -4,6 +4,7 @@
 //! slightly behind; older ones are in the journal down to `trimmed`.
 
 use alloc::collections::VecDeque;
+use core::hash::{Hash, Hasher};
 
 use crate::ballot::Slot;
 use crate::effect::{Logged, WriteId};
@@ -122,6 +123,27 @@ impl Log {
             }
             self.cells.pop_front();
             self.base = self.base.next();
+        }
+    }
+
+    /// For [`Replica::fingerprint`](crate::Replica::fingerprint): of a cell's write, how far it is from being durable.
+    pub(crate) fn fingerprint(&self, persisted: WriteId, into: &mut impl Hasher) {
+        let Log {
+            base,
+            cells,
+            bytes: _,
+            trimmed,
+            flushed,
+            applied,
+            handed,
+            chosen,
+            known,
+        } = self;
+        (base, trimmed, flushed, applied, handed, chosen, known).hash(into);
+        for cell in cells {
+            let cell = cell.as_ref();
+            cell.map(|cell| (&cell.logged, cell.write.0.saturating_sub(persisted.0)))
+                .hash(into);
         }
     }
 }

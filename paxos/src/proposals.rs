@@ -26,14 +26,14 @@ const SWEEP: Duration = Duration::from_millis(50);
 const FORWARDED_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command that waits to be proposed or forwarded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Queued {
     command: Command,
     deadline: Time,
 }
 
 /// Commands in order of arrival, with their size.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Queue {
     commands: VecDeque<Queued>,
     bytes: usize,
@@ -90,7 +90,7 @@ impl Queue {
 }
 
 /// A command of this node that was proposed or forwarded, and of which nothing was heard yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Outstanding {
     ballot: Ballot,
     payload: Bytes,
@@ -98,7 +98,7 @@ struct Outstanding {
 }
 
 /// The commands that this node is responsible for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Proposals {
     pub(crate) queue: Queue,
     outstanding: BTreeMap<u64, Outstanding>,

@@ -18,14 +18,14 @@ use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 use crate::time::Time;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 struct Waiting {
     id: RequestId,
     deadline: Time,
 }
 
 /// Reads that were put to a leader together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Asked {
     ballot: Ballot,
     sent: Time,
@@ -33,7 +33,7 @@ struct Asked {
 }
 
 /// The reads of this node's clients.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Reads {
     /// Not put to a leader yet.
     waiting: Vec<Waiting>,
@@ -53,14 +53,14 @@ impl Reads {
 }
 
 /// Who waits for a round.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 enum Asker {
     Own(Vec<Waiting>),
     Peer { address: Address, boot: u64, batch: u64 },
 }
 
 /// A leader's rounds of confirmation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Rounds {
     /// Arrived since the last round began.
     waiting: Vec<Asker>,

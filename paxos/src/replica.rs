@@ -44,7 +44,7 @@ pub enum Wake {
 ///
 /// It performs nothing. Feed it with [`step`](Replica::step), then do what [`next_output`](Replica::next_output) says
 /// until it says nothing more, and come back at [`deadline`](Replica::deadline).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replica {
     pub(crate) options: Options,
     pub(crate) configurations: Configurations,
@@ -62,10 +62,10 @@ pub struct Replica {
     pub(crate) proposals: Proposals,
     pub(crate) reads: Reads,
     pub(crate) round_trips: Vec<(NodeId, Duration)>,
-    last_write: WriteId,
+    pub(crate) last_write: WriteId,
     pub(crate) persisted: WriteId,
-    outputs: VecDeque<Output>,
-    unsettled: bool,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) unsettled: bool,
 }
 
 impl Replica {

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quorum::{Configuration, NodeId};
@@ -28,6 +29,16 @@ impl Value {
             Value::Noop => 1,
             Value::Commands(batch) => batch.bytes.len(),
             Value::Reconfigure(_) => 1024,
+        }
+    }
+}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        match self {
+            Value::Noop => 0_u8.hash(into),
+            Value::Commands(batch) => (1_u8, batch).hash(into),
+            Value::Reconfigure(configuration) => (2_u8, configuration.fingerprint()).hash(into),
         }
     }
 }
@@ -56,7 +67,7 @@ pub struct CommandId {
 }
 
 /// One command of a batch.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub struct Command {
     /// Whose it is.
     pub id: CommandId,
@@ -75,7 +86,7 @@ impl Command {
 }
 
 /// One or more commands in one run of bytes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Batch {
     count: u32,
     bytes: Bytes,
