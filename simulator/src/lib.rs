@@ -17,6 +17,7 @@
 //! | `ledger`, `commands`, `reference` | the facts that no node can know: durable votes, what is chosen, every command and its answer |
 //! | `oracle`, `checker` | what must hold, one property to a file, checked at every event |
 //! | [`linearizable`], `history` | what clients saw, judged from the outside |
+//! | [`explorer`] | every path through a small cluster, up to a bound |
 //! | `coverage` | what a run has seen; a run in which nothing happened proves nothing |
 //! | `mutant` | nodes made wrong on purpose, which the checkers must kill |
 //! | `trace`, `run` | the fingerprint of a run, and the story of a failed one |
@@ -33,6 +34,7 @@ mod cluster;
 mod commands;
 mod coverage;
 mod disk;
+pub mod explorer;
 mod history;
 mod ledger;
 pub mod linearizable;

@@ -1,6 +1,6 @@
 //! One seed, one run: starting it, catching what it does wrong, and telling its story.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -89,18 +89,10 @@ struct Run {
 }
 
 fn run_once(plan: &Plan, lines_from: u64) -> Run {
-    catch_panics();
     Mutant::set(plan.mutant);
     let mut cluster = Cluster::new(plan.clone(), lines_from);
     // The cluster is only read for its trace after a panic, never stepped again.
-    let result = catch_unwind(AssertUnwindSafe(|| cluster.run()));
-    let result = result.unwrap_or_else(|_| {
-        let detail = PANIC.with(|panic| panic.borrow_mut().take()).unwrap_or_default();
-        Err(Violation {
-            property: Property::NoPanic,
-            detail,
-        })
-    });
+    let result = caught(|| cluster.run()).flatten();
     Run {
         result,
         events: cluster.trace.events(),
@@ -111,21 +103,27 @@ fn run_once(plan: &Plan, lines_from: u64) -> Run {
 
 thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-    static CATCHING: RefCell<bool> = const { RefCell::new(false) };
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Keeps the words of a panic in a run for its report, instead of printing them.
-fn catch_panics() {
+/// Does what must not panic. A panic's words are kept for the report, instead of printed.
+pub(crate) fn caught<T>(must_not_panic: impl FnOnce() -> T) -> Result<T, Violation> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if CATCHING.with(|catching| *catching.borrow()) {
+            if CATCHING.get() {
                 PANIC.with(|panic| *panic.borrow_mut() = Some(info.to_string().replace('\n', " ")));
             } else {
                 before(info);
             }
         }));
     });
-    CATCHING.with(|catching| *catching.borrow_mut() = true);
+    CATCHING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(must_not_panic));
+    CATCHING.set(false);
+    result.map_err(|_| Violation {
+        property: Property::NoPanic,
+        detail: PANIC.take().unwrap_or_default(),
+    })
 }

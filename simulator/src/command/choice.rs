@@ -55,8 +55,20 @@ fn mutant(name: &str) -> Result<Mutant, String> {
     })
 }
 
+/// A mutant of the core.
+pub(super) fn core_mutant(name: &str) -> Result<Mutant, String> {
+    if !paxos::MUTABLE {
+        return Err("build with `--features mutants` to make the core wrong".to_owned());
+    }
+    let mutant = mutant(name)?;
+    match mutant {
+        Mutant::Core(_) => Ok(mutant),
+        _ => Err("this mutant is wrong outside of the core, where only `simulate run` looks".to_owned()),
+    }
+}
+
 /// The property whose name begins so.
-fn property(name: &str) -> Result<Property, String> {
+pub(super) fn property(name: &str) -> Result<Property, String> {
     let known = Property::ALL.iter().find(|known| known.name().starts_with(name));
     known.copied().ok_or_else(|| {
         let names: Vec<_> = Property::ALL.iter().map(|known| known.name()).collect();

@@ -3,11 +3,13 @@
 //! | file | command |
 //! |---|---|
 //! | `run` | `simulate run`, also what is meant when no command is named: seeds under faults, every checker on |
+//! | `explore` | `simulate explore`: every path through a small cluster, up to a bound |
 //! | `choice` | which mutant and which properties: arguments that several commands share |
 //! | `report`, `progress` | what all runs amounted to, and how far they are |
 //! | `host` | what commands ask the real machine: time, CPU time, revision |
 
 mod choice;
+mod explore;
 mod host;
 mod progress;
 mod report;
@@ -31,12 +33,15 @@ pub(crate) struct Cli {
 enum Command {
     /// Run seeds and report what was seen; the default.
     Run(run::Arguments),
+    /// Explore every path of two or three nodes, up to a bound.
+    Explore(explore::Arguments),
 }
 
 impl Cli {
     pub(crate) fn execute(self) -> ExitCode {
         match self.command.unwrap_or(Command::Run(self.run)) {
             Command::Run(arguments) => run::execute(&arguments),
+            Command::Explore(arguments) => explore::execute(&arguments),
         }
     }
 }
