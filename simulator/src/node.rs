@@ -29,6 +29,9 @@ pub(crate) struct Node {
     pub(crate) incarnation: Incarnation,
     /// It will not take part any more: its disk could not show itself to be whole, and nobody re-admits it.
     pub(crate) lost: bool,
+    /// Its state was restored from a backup, and its journal does not say that all is chosen which its peers may have trimmed
+    /// because this state once had it: it may need a snapshot (C3).
+    pub(crate) stranded: bool,
     /// Soon after how many more starts it dies.
     pub(crate) crash_loop: u32,
     /// A backup of the state, and how far it had come.
@@ -76,9 +79,9 @@ impl Node {
         self.process.as_ref().map(|process| process.boot)
     }
 
-    /// Whether something on its disk is not what was written, or it is lost altogether.
+    /// Whether something on its disk is not what was written last, or it is lost altogether.
     pub(crate) fn is_spoilt(&self) -> bool {
-        self.lost || self.disk.is_spoilt()
+        self.lost || self.stranded || self.disk.is_spoilt()
     }
 
     /// Whether a process runs here and leads.

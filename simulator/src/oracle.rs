@@ -268,6 +268,11 @@ impl Oracle {
         *flushed = slot.max(*flushed);
     }
 
+    /// How far a node may have said that its state is durable.
+    pub(crate) fn flushed(&self, seat: Seat) -> Slot {
+        self.flushed[seat.index()]
+    }
+
     /// A journal is told to forget.
     pub(crate) fn on_trim(&self, seat: Seat, slot: Slot) -> Verdict {
         self.judge(floor::on_trim(seat, slot, self.flushed[seat.index()]))

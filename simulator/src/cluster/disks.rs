@@ -86,7 +86,8 @@ impl Cluster {
         };
         // What a crash leaves in the queue may be a trim.
         let reaches = |node: &Node| *flushed >= node.disk.trim_ahead();
-        if node.lost || !(spare || reaches(node)) {
+        let stranded = node.disk.store().chosen < self.oracle.flushed(seat);
+        if node.lost || !(spare || (reaches(node) && !stranded)) {
             return Ok(());
         }
         let (tables, flushed) = (tables.copy(), *flushed);
@@ -94,6 +95,7 @@ impl Cluster {
         self.tally.faults.hit(Fault::OldState);
         let node = &mut self.nodes[seat.index()];
         (node.tables, node.flushed) = (tables, flushed);
+        node.stranded |= stranded;
         if node.disk.recover(flushed).is_err() {
             return self.start(seat);
         }

@@ -124,6 +124,7 @@ impl Cluster {
             paused: false,
             incarnation: Incarnation(1),
             lost: false,
+            stranded: false,
             crash_loop: 0,
             backup: None,
             waiting: VecDeque::new(),
