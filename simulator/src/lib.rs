@@ -10,6 +10,7 @@
 //!
 //! | room | what is there |
 //! |---|---|
+//! | [`swarm`], `electorate`, `adversary` | what a seed decides: members and quorums, options, load; when strikes fall |
 //! | `cluster` | the event loop; the driver's contract; clients' requests; faults; the calm at the end |
 //! | `network`, `disk`, `clock`, `client` | what is simulated around the replica |
 //! | `machine`, `tables` | the real state machine, and what it is kept in |
@@ -34,6 +35,7 @@ mod cluster;
 mod commands;
 mod coverage;
 mod disk;
+mod electorate;
 pub mod explorer;
 mod history;
 mod ledger;
