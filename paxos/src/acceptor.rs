@@ -160,7 +160,7 @@ impl Replica {
                 false
             }
             // A9: it is kept as chosen, which outlasts any vote.
-            Some(Logged::Learned(_)) => false,
+            Some(Logged::Learned(_)) => mutated(Mutant::ChosenOverwritten),
             _ => true,
         }
     }
@@ -170,6 +170,7 @@ impl Replica {
     fn contradicts(&self, slot: Slot, value: &Value) -> bool {
         matches!(self.log.at(slot), Some(Logged::Learned(known)) if known != value)
             && !mutated(Mutant::LearnedContradicted)
+            && !mutated(Mutant::ChosenOverwritten)
     }
 
     /// A node far behind takes no further votes: they would only pile up in memory.

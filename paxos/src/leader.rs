@@ -392,7 +392,7 @@ impl Replica {
 
     /// Opens a round of heartbeats, which also confirms reads (D1).
     pub(crate) fn send_heartbeats(&mut self) {
-        let (chosen, flushed) = (self.log.chosen, self.log.flushed);
+        let (chosen, flushed) = (self.log.chosen, self.spare());
         let Role::Leading(leading) = &mut self.role else { return };
         leading.round += 1;
         let everywhere = leading
@@ -436,7 +436,7 @@ impl Replica {
         self.election.horizon = Some((ballot, horizon));
         self.note_commit(ballot, chosen);
         self.note_everywhere(everywhere);
-        let (chosen, flushed) = (self.log.chosen, self.log.flushed);
+        let (chosen, flushed) = (self.log.chosen, self.spare());
         self.send(
             from,
             Message::HeartbeatAck {

@@ -134,14 +134,19 @@ impl Replica {
         self.trim();
     }
 
+    /// C4: what this node could do without in its journal: its state machine holds it durably.
+    pub(crate) fn spare(&self) -> Slot {
+        if mutated(Mutant::TrimmedUnflushed) {
+            return self.log.applied;
+        }
+        self.log.flushed
+    }
+
     /// C4: forgets what this node's state machine holds durably and no member will ask for.
     fn trim(&mut self) {
-        let mut spare = self.log.flushed.min(self.learner.everywhere).0;
+        let mut spare = self.spare().min(self.learner.everywhere).0;
         if mutated(Mutant::TrimmedAlone) {
             spare = self.log.flushed.0;
-        }
-        if mutated(Mutant::TrimmedUnflushed) {
-            spare = self.log.applied.min(self.learner.everywhere).0;
         }
         let to = Slot(spare.saturating_sub(self.options.keep_slots));
         if to.0 >= self.log.trimmed.0 + self.options.trim_step {

@@ -289,8 +289,8 @@ fn difference(expected: &str, seen: &str) -> String {
     lines.join("\n")
 }
 
-#[test]
-fn replicas_do_what_the_scripts_say() {
+/// All scripts, or those that `SCRIPT` names.
+fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .expect("the scripts are there")
@@ -300,9 +300,14 @@ fn replicas_do_what_the_scripts_say() {
     let only = std::env::var("SCRIPT").unwrap_or_default();
     paths.retain(|path| path.extension().is_some_and(|ext| ext == "txt") && path.to_string_lossy().contains(&only));
     assert!(!paths.is_empty(), "there are no scripts");
+    paths
+}
+
+#[test]
+fn replicas_do_what_the_scripts_say() {
     let update = std::env::var("UPDATE_SCRIPTS").is_ok();
     let mut faults = Vec::new();
-    for path in paths {
+    for path in scripts() {
         let expected = fs::read_to_string(&path).expect("a script can be read");
         let seen = replay(&path);
         if update {
@@ -319,4 +324,35 @@ fn replicas_do_what_the_scripts_say() {
         "what happens differs from what is written (-: written, +: happens; UPDATE_SCRIPTS=1 rewrites):\n\n{}",
         faults.join("\n\n")
     );
+}
+
+/// Rules about who leads when, and other bounds, cannot be broken unsafely, so no checker sees it: a script must.
+#[cfg(feature = "mutants")]
+#[test]
+fn scripts_see_the_rules_that_no_checker_can() {
+    use paxos::mutant::{Mutant, set};
+    let quiet = [
+        Mutant::MachineOutrun,
+        Mutant::TrimmedUntold,
+        Mutant::RejectIgnored,
+        Mutant::CanvassSkipped,
+        Mutant::CanvassGranted,
+        Mutant::NoBackOff,
+        Mutant::AilingUnnoticed,
+        Mutant::AilingFollowed,
+    ];
+    let mut unseen = Vec::new();
+    for mutant in quiet {
+        let seen = scripts().into_iter().find(|path| {
+            set(Some(mutant));
+            let seen = replay(path);
+            set(None);
+            fs::read_to_string(path).expect("a script can be read") != seen
+        });
+        match seen {
+            Some(path) => println!("{:<20} is seen by {}", mutant.name(), path.display()),
+            None => unseen.push(mutant.name()),
+        }
+    }
+    assert!(unseen.is_empty(), "no script sees {}", unseen.join(", "));
 }

@@ -29,7 +29,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    fn empty() -> Store {
+    pub(crate) fn empty() -> Store {
         Store {
             promised: Ballot::ZERO,
             chosen: Slot::ZERO,

@@ -20,7 +20,8 @@
 //! | [`linearizable`], `history` | what clients saw, judged from the outside |
 //! | [`explorer`] | every path through a small cluster, up to a bound |
 //! | `coverage` | what a run has seen; a run in which nothing happened proves nothing |
-//! | `mutant` | nodes made wrong on purpose, which the checkers must kill |
+//! | `mutant` | nodes made wrong on purpose, which the checkers must kill: the catalogue, the matrix and the book |
+//! | `stage` | a few replicas and one move after another: the shortest way to the harm that a mutant does |
 //! | `trace`, `run` | the fingerprint of a run, and the story of a failed one |
 //! | `reduction`, `shrink` | a failed run made smaller |
 //!
@@ -53,6 +54,7 @@ mod schedule;
 mod seat;
 mod shrink;
 mod slots;
+mod stage;
 mod swarm;
 mod tables;
 mod trace;
@@ -61,9 +63,13 @@ mod workload;
 pub use checker::{Property, Violation};
 pub use cluster::Summary;
 pub use coverage::{Counts, Fault, Sometimes, Step, Tally};
-pub use mutant::{MUTANTS, Mutant};
+pub use mutant::{
+    CATALOGUE, Chapter, Entry, Expected, Kill, MISSING, MUTANTS, Missing, Mutant, Recorded, Row, book, book_file,
+    entries, record, recorded,
+};
 pub use paxos::MUTABLE;
 pub use reduction::Reduction;
 pub use run::{Failure, run, tell};
 pub use shrink::{Shrunk, shrink};
+pub use stage::{Played, Scene, Story, play};
 pub use swarm::Plan;

@@ -10,7 +10,7 @@ use crate::checker::promises::Promises;
 use crate::checker::real_time::RealTime;
 use crate::checker::{
     Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, membership, one_effect,
-    one_value, quorums_meet, same_bits, validity, witness,
+    one_value, quorums_meet, same_bits, validity, window, witness,
 };
 use crate::commands::{CommandFacts, Commands, Fate};
 use crate::coverage::{Sometimes, Tally};
@@ -37,6 +37,8 @@ pub(crate) struct Oracle {
     told: Slot,
     /// How far each state machine is durable.
     flushed: Vec<Slot>,
+    /// The window.
+    alpha: u64,
 }
 
 impl Oracle {
@@ -54,6 +56,7 @@ impl Oracle {
             reference: Reference::new(),
             told: Slot::ZERO,
             flushed: vec![Slot::ZERO; nodes],
+            alpha: plan.configuration.alpha(),
         }
     }
 
@@ -237,6 +240,7 @@ impl Oracle {
             self.on_proposal(*slot, *ballot, value, tally)?;
         }
         self.judge(claims::on_send(&self.ledger, seat, message))?;
+        self.judge(window::on_send(seat, message, self.alpha))?;
         self.judge(floor::on_send(seat, message, &self.flushed))
     }
 

@@ -23,6 +23,7 @@ pub(crate) mod quorums_meet;
 pub(crate) mod real_time;
 pub(crate) mod same_bits;
 pub(crate) mod validity;
+pub(crate) mod window;
 pub(crate) mod witness;
 
 use std::fmt;
@@ -56,6 +57,8 @@ counted! {
         Acknowledged = "I11 acknowledged is durable",
         /// I12
         OneEffect = "I12 one effect per command",
+        /// I13
+        Window = "I13 proposals keep to the window",
         /// L1
         Ballots = "L1 a ballot is durable before use and never resumed",
         /// I16

@@ -8,6 +8,7 @@ use quorum::Incarnation;
 use crate::checker::{Verdict, Violation};
 use crate::clock::{Clock, Moment};
 use crate::coverage::{Fault, Sometimes, Step};
+use crate::disk::Store;
 use crate::machine::Machine;
 use crate::mutant::Mutant;
 use crate::node::Process;
@@ -166,6 +167,9 @@ impl Cluster {
         let node = &mut self.nodes[seat.index()];
         if let Some(old) = node.old_store.take() {
             node.disk.restore(old);
+        }
+        if self.plan.is(Mutant::Amnesia) && self.random.disk.chance(500) {
+            self.nodes[seat.index()].disk.restore(Store::empty());
         }
         self.lose_requests(seat, &process, &waiting);
         Ok(())

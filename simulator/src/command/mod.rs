@@ -4,13 +4,17 @@
 //! |---|---|
 //! | `run` | `simulate run`, also what is meant when no command is named: seeds under faults, every checker on |
 //! | `explore` | `simulate explore`: every path through a small cluster, up to a bound |
+//! | `mutants` | `simulate mutants`: what becomes of every mutant, as a table |
+//! | `explain` | `simulate explain`: what a mutant does wrong, as a sequence of messages |
 //! | `choice` | which mutant and which properties: arguments that several commands share |
 //! | `report`, `progress` | what all runs amounted to, and how far they are |
 //! | `host` | what commands ask the real machine: time, CPU time, revision |
 
 mod choice;
+mod explain;
 mod explore;
 mod host;
+mod mutants;
 mod progress;
 mod report;
 mod run;
@@ -35,6 +39,10 @@ enum Command {
     Run(run::Arguments),
     /// Explore every path of two or three nodes, up to a bound.
     Explore(explore::Arguments),
+    /// Break every rule in turn and see who notices.
+    Mutants(mutants::Arguments),
+    /// Tell what a mutant does wrong, message by message.
+    Explain(explain::Arguments),
 }
 
 impl Cli {
@@ -42,6 +50,8 @@ impl Cli {
         match self.command.unwrap_or(Command::Run(self.run)) {
             Command::Run(arguments) => run::execute(&arguments),
             Command::Explore(arguments) => explore::execute(&arguments),
+            Command::Mutants(arguments) => mutants::execute(&arguments),
+            Command::Explain(arguments) => explain::execute(&arguments),
         }
     }
 }

@@ -3,6 +3,15 @@
 //!
 //! Each breaks one rule. A checker must kill every one of them, which is tested: checkers that cannot fail prove nothing.
 
+mod book;
+mod catalogue;
+mod hunts;
+mod matrix;
+
+pub use book::{book, book_file};
+pub use catalogue::{CATALOGUE, Chapter, Entry, Expected, MISSING, Missing, entries};
+pub use matrix::{Kill, Recorded, Row, record, recorded};
+
 /// One way in which every node of a run is wrong.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum Mutant {
@@ -26,6 +35,8 @@ pub enum Mutant {
     UnknownIsRefused,
     /// A2, A3 broken: the disk loses synced writes in a crash.
     LoseSynced,
+    /// A6 broken: a node that lost its disk starts on an empty one as if it were the same.
+    Amnesia,
     /// A rule of the core is broken.
     Core(paxos::mutant::Mutant),
 }
@@ -42,6 +53,7 @@ pub const MUTANTS: &[(&str, Mutant, &str)] = &[
     ("read-locally", Mutant::ReadLocally, "D1"),
     ("unknown-is-refused", Mutant::UnknownIsRefused, "X2"),
     ("lose-synced", Mutant::LoseSynced, "A2"),
+    ("amnesia", Mutant::Amnesia, "A6"),
 ];
 
 impl Mutant {
@@ -91,6 +103,23 @@ impl Mutant {
         match self {
             Mutant::Core(core) => core.rule(),
             border => border.listed().map_or("?", |(.., rule)| rule),
+        }
+    }
+
+    /// Its number in the list of mutants; empty if it came later.
+    #[must_use]
+    pub fn row(self) -> &'static str {
+        match self {
+            Mutant::Core(core) => core.row(),
+            Mutant::AcknowledgeBeforeSync => "4, 32",
+            Mutant::SyncOffByOne => "33",
+            Mutant::ForgetPromise => "4, 5",
+            Mutant::ForgetVotes => "37",
+            Mutant::ClaimFlushed => "70",
+            Mutant::ReadLocally => "40",
+            Mutant::LoseSynced => "34, 35",
+            Mutant::Amnesia => "36",
+            Mutant::ApplyTwice | Mutant::SkipEntry | Mutant::UnknownIsRefused => "",
         }
     }
 

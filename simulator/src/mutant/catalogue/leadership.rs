@@ -1,0 +1,69 @@
+//! Who leads, and how quickly.
+
+use super::Expected::Survives;
+use super::{Chapter, Entry};
+
+const QUIET: &str =
+    "Nothing wrong is ever said: rules with an E decide only who leads when. Golden scripts of the core hold this one.";
+
+pub(super) const LEADERSHIP: Chapter = Chapter {
+    title: "Who leads when",
+    introduction: "These rules cannot be broken unsafely, and that is worth showing: with each of them gone, every safety checker is \
+content with millions of events. What suffers is quiet and speed. Two more of the mutants that must survive are here, and four of them are \
+what the real protocol does anyway: a promise may be given twice to the same ballot, a torn tail that was never acknowledged may be cut \
+off, phase 1 is done once for all slots, and quorums of the same phase need not meet.",
+    entries: &[
+        Entry {
+            name: "reject-ignored",
+            title: "A refusal that nobody heeds",
+            change: "A leader or candidate takes no notice of rejections.",
+            outcome: "Nothing wrong is said: it merely goes on asking those who will not answer, until the new leader's heartbeat arrives.",
+            expected: Survives(&[]),
+        },
+        Entry {
+            name: "thrifty",
+            title: "Only as many as it takes",
+            change: "A leader sends an `Accept` to one phase-2 quorum first, and to the others only when that does not answer.",
+            outcome: "This is safe, and saves messages; the price is a delay whenever one of the chosen few is slow. Sending to all is a \
+choice for the sake of the slowest round trips.",
+            expected: Survives(&[]),
+        },
+        Entry {
+            name: "canvass-skipped",
+            title: "Standing without asking",
+            change: "A node that misses its leader stands at once.",
+            outcome: QUIET,
+            expected: Survives(&[]),
+        },
+        Entry {
+            name: "canvass-granted",
+            title: "Letting everybody stand",
+            change: "A node that hears a working leader encourages others to stand against it.",
+            outcome: QUIET,
+            expected: Survives(&[]),
+        },
+        Entry {
+            name: "no-back-off",
+            title: "No patience, no chance",
+            change: "A candidate that is refused stands again at once, and nobody waits for a random time.",
+            outcome: "Duels last longer, but they end: the canvass between two candidacies and the differences between links and disks are \
+chance enough, so that in the simulated cluster even this mutant comes to rest. The random wait makes that quick, and does not leave it to \
+luck.",
+            expected: Survives(&[]),
+        },
+        Entry {
+            name: "ailing-unnoticed",
+            title: "A leader that does not know that nobody answers",
+            change: "A leader that hears no phase-2 quorum goes on taking commands.",
+            outcome: QUIET,
+            expected: Survives(&[]),
+        },
+        Entry {
+            name: "ailing-followed",
+            title: "Followers that wait for a leader that can do nothing",
+            change: "A follower goes on waiting for a leader that says that it hears no phase-2 quorum.",
+            outcome: QUIET,
+            expected: Survives(&[]),
+        },
+    ],
+};

@@ -1,0 +1,78 @@
+//! Rows of the list whose rules are not there to be broken yet, and rows that the real protocol answers for.
+
+/// A row without a mutant of its own.
+#[derive(Debug)]
+pub struct Missing {
+    /// Its number.
+    pub row: &'static str,
+    /// What would be wrong.
+    pub what: &'static str,
+    /// Why it has none.
+    pub why: &'static str,
+}
+
+const AS_BUILT: &str = "what the protocol does: every run without a mutant shows it";
+const LEASES: &str = "not yet: leases";
+const RECONFIGURATION: &str = "not yet: reconfiguration";
+const SESSIONS: &str = "not yet: sessions";
+const SNAPSHOTS: &str = "not yet: snapshots";
+
+const fn missing(row: &'static str, what: &'static str, why: &'static str) -> Missing {
+    Missing { row, what, why }
+}
+
+/// All of them.
+pub const MISSING: &[Missing] = &[
+    missing("3", "the same ballot may ask again and is promised again", AS_BUILT),
+    missing("5", "only votes survive a restart", "as `forget-promise`"),
+    missing("27", "columns of a grid in both phases", "as `phase-2-twice`"),
+    missing("28", "phase-2 quorums that miss each other", AS_BUILT),
+    missing("29", "phase-1 quorums that miss each other", AS_BUILT),
+    missing(
+        "34",
+        "a failed sync is ignored or retried",
+        "as `lose-synced`; the journal's own behaviour: tests of `storage`",
+    ),
+    missing(
+        "35",
+        "recovery cuts off at the first bad record",
+        "as `forget-votes`; the journal's own behaviour: tests of `storage`",
+    ),
+    missing("38", "a torn tail that was never acknowledged is cut off", AS_BUILT),
+    missing("43", "a lease measured from the receipt of the answer", LEASES),
+    missing("44", "lease grants that do not block every phase-1 quorum", LEASES),
+    missing("45", "a restarted acceptor forgets its grant", LEASES),
+    missing("46", "no allowance for drift", LEASES),
+    missing("47", "a lease by the wall clock", LEASES),
+    missing("48", "a lease checked before the requests arrived", LEASES),
+    missing("49", "a lease checked, then a pause, then the read", LEASES),
+    missing("50", "leadership transferred without the lease", LEASES),
+    missing("51", "a configuration in force before it is chosen", RECONFIGURATION),
+    missing("52", "members switch when they are told", RECONFIGURATION),
+    missing("53", "proposals above the window while members change", RECONFIGURATION),
+    missing("54", "no phase 1 in the new configuration", RECONFIGURATION),
+    missing("55", "two pending changes", RECONFIGURATION),
+    missing("56", "a change judged by local state", RECONFIGURATION),
+    missing("57", "old members retired too early", RECONFIGURATION),
+    missing("58", "a learner counted as a voter", RECONFIGURATION),
+    missing(
+        "59",
+        "an old node id with a new disk in the new configuration",
+        RECONFIGURATION,
+    ),
+    missing("60", "leases of the old configuration only", RECONFIGURATION),
+    missing("61", "sessions that are not in the snapshot", SESSIONS),
+    missing("62", "sessions at the leader only", SESSIONS),
+    missing("63", "sessions that expire by the local clock", SESSIONS),
+    missing("64", "sessions that are created by their use", SESSIONS),
+    missing("65", "replies kept before they are chosen", SESSIONS),
+    missing("67", "a snapshot that is not of the slot it says", SNAPSHOTS),
+    missing("68", "an old snapshot over a newer state", SNAPSHOTS),
+    missing("69", "a snapshot that resets the promise", SNAPSHOTS),
+    missing("78", "no phase 1 for each slot under a stable ballot", AS_BUILT),
+    missing(
+        "83",
+        "a value damaged on its way",
+        "frames and records carry checksums: tests of `node` and `storage`",
+    ),
+];
