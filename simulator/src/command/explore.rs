@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use quorum::SystemSpec;
 use serde_json::json;
-use simulator::explorer::{Bounds, Ending, Exploration, Reach, explore};
+use simulator::explorer::{Bounds, Ending, Exploration, Hunted, Reach, explore, hunt};
 use simulator::{Mutant, Property};
 
 use super::choice;
@@ -61,6 +61,9 @@ pub(super) struct Arguments {
     /// Make every node wrong in this way.
     #[arg(long, value_name = "NAME", value_parser = choice::core_mutant)]
     mutant: Option<Mutant>,
+    /// Hunt every mutant of the core through small instances, with at most 600,000 states in each, and print a table.
+    #[arg(long, conflicts_with_all = ["mutant", "output"])]
+    mutants: bool,
     /// Judge only the property whose name begins so (for example I1).
     #[arg(long, value_name = "PROPERTY", value_parser = choice::property)]
     only: Option<Property>,
@@ -98,7 +101,13 @@ impl Arguments {
     }
 }
 
+/// Most states of an instance in which a mutant is hunted.
+const HUNTED_STATES: u32 = 600_000;
+
 pub(super) fn execute(arguments: &Arguments) -> ExitCode {
+    if arguments.mutants {
+        return hunt_all(arguments.only);
+    }
     let begun = Instant::now();
     let limit = Duration::from_secs_f64(arguments.minutes.max(0.0) * 60.0);
     let exploration = match explore(&arguments.bounds(), |_, _| begun.elapsed() < limit) {
@@ -117,6 +126,36 @@ pub(super) fn execute(arguments: &Arguments) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// Prints what becomes of each mutant, as a table in Markdown.
+fn hunt_all(only: Option<Property>) -> ExitCode {
+    println!("| mutant | breaks | instance | states | steps | found by |");
+    println!("|---|---|---|---|---|---|");
+    for mutant in Mutant::all().filter(|mutant| matches!(mutant, Mutant::Core(_))) {
+        let (name, rule) = (mutant.name(), mutant.rule());
+        match hunt(mutant, HUNTED_STATES, only) {
+            Ok(Hunted::Killed {
+                instance,
+                states,
+                path,
+                violation,
+            }) => {
+                let (steps, by) = (path.len(), violation.property.name());
+                println!("| {name} | {rule} | `{instance}` | {states} | {steps} | {by} |");
+            }
+            Ok(Hunted::Survived { asked: 0, .. }) => println!("| {name} | {rule} | – | | | never asked |"),
+            Ok(Hunted::Survived { exhausted, .. }) => {
+                let (seen, of) = exhausted;
+                println!("| {name} | {rule} | – | | | survives; {seen} of {of} exhausted |");
+            }
+            Err(fault) => {
+                eprintln!("{fault}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 /// How it ended, in words.

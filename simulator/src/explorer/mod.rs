@@ -32,12 +32,14 @@
 //! | `world` | a state, and what may happen in it |
 //! | `rules` | what follows, from tables |
 //! | `search` | breadth first through all of them |
+//! | `hunt` | which small instance kills which mutant |
 //! | `reached` | what must have been possible, or nothing was shown |
 //! | `story` | a path as lines |
 //! | `fingerprint` | numbers for states |
 
 mod bounds;
 mod fingerprint;
+mod hunt;
 mod judge;
 mod node;
 mod reached;
@@ -47,5 +49,6 @@ mod story;
 mod world;
 
 pub use bounds::Bounds;
+pub use hunt::{Hunted, hunt, instances};
 pub use reached::Reach;
 pub use search::{Ending, Exploration, explore};

@@ -43,6 +43,8 @@ pub struct Exploration {
     pub reached: Counts,
     /// Every way in which slots were chosen, in words.
     pub outcomes: BTreeSet<String>,
+    /// How often a replica asked whether it is wrong, and was.
+    pub asked: u64,
     /// How it ended.
     pub ending: Ending,
 }
@@ -132,6 +134,7 @@ pub fn explore(bounds: &Bounds, mut go_on: impl FnMut(u64, u32) -> bool) -> Resu
             }
         }
     }
+    let asked = Mutant::asked();
     Mutant::set(None);
     Ok(Exploration {
         states: seen.len() as u64,
@@ -141,6 +144,7 @@ pub fn explore(bounds: &Bounds, mut go_on: impl FnMut(u64, u32) -> bool) -> Resu
         messages: rules.messages.len(),
         outcomes: rules.outcomes(),
         reached: rules.reached,
+        asked,
         ending,
     })
 }

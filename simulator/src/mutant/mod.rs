@@ -88,6 +88,15 @@ impl Mutant {
         );
     }
 
+    /// How often a replica on this thread asked whether it is wrong, and was, since the last [`set`](Mutant::set).
+    pub(crate) fn asked() -> u64 {
+        #[cfg(feature = "mutants")]
+        let asked = paxos::mutant::hits();
+        #[cfg(not(feature = "mutants"))]
+        let asked = 0;
+        asked
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
