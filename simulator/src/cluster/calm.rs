@@ -90,8 +90,9 @@ impl Cluster {
             return Ok(());
         }
         self.tally.sometimes.hit(Sometimes::Starved);
-        self.quiet(Phase::Starved, few)?;
+        // A process that wakes up now may still hear what was confirmed before.
         self.starved_from = self.ops;
+        self.quiet(Phase::Starved, few)?;
         let limit = (
             self.now + self.plan.tuning.election_timeout * STARVED_TIMEOUTS,
             self.trace.events() + STARVED_EVENTS,
