@@ -23,6 +23,7 @@
 //! | `mutant` | nodes made wrong on purpose, which the checkers must kill: the catalogue, the matrix and the book |
 //! | `stage` | a few replicas and one move after another: the shortest way to the harm that a mutant does |
 //! | `trace`, `run` | the fingerprint of a run, and the story of a failed one |
+//! | `spec` | a run in the words of the TLA+ model, which must be able to explain it |
 //! | `reduction`, `shrink` | a failed run made smaller |
 //!
 //! What is not here: time limits, threads, real sockets or files (the node's tests have those), and any knowledge of how
@@ -54,6 +55,7 @@ mod schedule;
 mod seat;
 mod shrink;
 mod slots;
+mod spec;
 mod stage;
 mod swarm;
 mod tables;
@@ -69,7 +71,7 @@ pub use mutant::{
 };
 pub use paxos::MUTABLE;
 pub use reduction::Reduction;
-pub use run::{Failure, run, tell};
+pub use run::{Failure, run, tell, transcribe};
 pub use shrink::{Shrunk, shrink};
 pub use stage::{Played, Scene, Story, play};
 pub use swarm::Plan;

@@ -8,6 +8,7 @@ use std::sync::Once;
 use crate::checker::{Property, Violation};
 use crate::cluster::{Cluster, Summary};
 use crate::mutant::Mutant;
+use crate::spec::SpecTrace;
 use crate::swarm::Plan;
 
 /// How many events before the end of a failed run are told.
@@ -78,6 +79,23 @@ pub(crate) fn fails(plan: &Plan) -> Option<(Property, u64, u64)> {
 pub fn tell(plan: &Plan, from: u64) -> (Result<Summary, Violation>, Vec<String>) {
     let run = run_once(plan, from);
     (run.result, run.story)
+}
+
+/// Plays a plan and tells its first `steps` as a TLA+ module that the model must be able to explain, unless the nodes are
+/// wrong. Disks lose nothing that they synced; the run is otherwise that of its seed.
+#[must_use]
+pub fn transcribe(plan: &Plan, steps: usize) -> String {
+    Mutant::set(plan.mutant);
+    let mut cluster = Cluster::new(plan.clone().sparing_disks(), u64::MAX);
+    cluster.spec = Some(SpecTrace::new(plan.nodes(), steps));
+    // A run that violates something has been told up to there, which is what the model is to judge.
+    let _ = caught(|| cluster.run());
+    let mutant = plan.mutant.map(|mutant| format!(", {}", mutant.name()));
+    let title = format!("Seed {}, {}{}.", plan.seed, plan.system(), mutant.unwrap_or_default());
+    cluster
+        .spec
+        .map(|spec| spec.module(&plan.configuration, &title))
+        .unwrap_or_default()
 }
 
 /// How a run went.

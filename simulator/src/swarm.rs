@@ -187,6 +187,15 @@ impl Plan {
         self
     }
 
+    /// The same run on disks that keep what was synced. The model knows no others.
+    #[must_use]
+    pub(crate) fn sparing_disks(mut self) -> Plan {
+        for strike in [Strike::BitRot, Strike::Wipe, Strike::OldState] {
+            self.faults.every.remove(&strike);
+        }
+        self
+    }
+
     /// The same run without what this names.
     #[must_use]
     pub fn reduced(self, reduction: &Reduction) -> Plan {

@@ -13,6 +13,7 @@ use crate::machine::Machine;
 use crate::mutant::Mutant;
 use crate::node::Process;
 use crate::seat::Seat;
+use crate::spec::SpecTrace;
 use crate::swarm::CLUSTER;
 
 use super::event::{Event, Happening};
@@ -59,6 +60,8 @@ impl Cluster {
             let (random, chosen) = (&mut self.random.process, recovered.chosen);
             recovered.log.retain(|(slot, _)| *slot <= chosen || !random.chance(500));
         }
+        let chosen = recovered.chosen.max(machine.applied());
+        self.for_spec(|spec| spec.on_start(seat, recovered.promised, chosen));
         let boot = self.oracle.on_start(seat, &machine)?;
         let drift = self.random.clock.below(2 * self.plan.drift + 1) as i64 - self.plan.drift as i64;
         let origin = Time(self.random.clock.below(1 << 50));
@@ -146,6 +149,9 @@ impl Cluster {
             process.machine.flush();
             node.flushed = process.machine.applied();
             self.oracle.on_flushed(seat, node.flushed);
+            if let Some(spec) = &mut self.spec {
+                spec.on_flushed(seat, node.flushed);
+            }
         } else {
             node.tables.lose_unflushed();
         }
@@ -161,9 +167,11 @@ impl Cluster {
         if lost > 0 && !kept.is_empty() {
             self.tally.sometimes.hit(Sometimes::SyncTorn);
         }
+        self.for_spec(SpecTrace::on_death);
         for job in &kept {
             self.harden(seat, job)?;
         }
+        self.for_spec(|spec| spec.on_dead(seat));
         let node = &mut self.nodes[seat.index()];
         if let Some(old) = node.old_store.take() {
             node.disk.restore(old);

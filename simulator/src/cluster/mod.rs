@@ -37,6 +37,7 @@ use crate::oracle::Oracle;
 use crate::random::{Concern, Random};
 use crate::schedule::Schedule;
 use crate::seat::Seat;
+use crate::spec::SpecTrace;
 use crate::swarm::Plan;
 use crate::tables::DiskTables;
 use crate::trace::Trace;
@@ -87,6 +88,8 @@ pub(crate) struct Cluster {
     done: u64,
     pub(crate) tally: Tally,
     pub(crate) trace: Trace,
+    /// What is noted for the model, if it is wanted.
+    pub(crate) spec: Option<SpecTrace>,
 }
 
 /// What a run amounted to.
@@ -153,6 +156,7 @@ impl Cluster {
             done: 0,
             tally: Tally::default(),
             trace: Trace::new(lines_from),
+            spec: None,
             plan,
         }
     }
@@ -169,7 +173,7 @@ impl Cluster {
             self.think_later(client);
         }
         self.begin_strikes();
-        while self.trace.events() < self.plan.events {
+        while self.trace.events() < self.plan.events && !self.spec.as_ref().is_some_and(SpecTrace::is_full) {
             self.next()?;
         }
         self.starve()?;
@@ -183,6 +187,13 @@ impl Cluster {
             system: self.plan.system(),
             tally: self.tally.clone(),
         })
+    }
+
+    /// Notes something for the model, if that is wanted.
+    fn for_spec(&mut self, note: impl FnOnce(&mut SpecTrace)) {
+        if let Some(spec) = &mut self.spec {
+            note(spec);
+        }
     }
 
     /// How many strikes fell, or would have.
@@ -268,6 +279,9 @@ impl Cluster {
     /// Gives a process an input. What follows from it comes out in [`Cluster::drain`].
     fn step(&mut self, seat: Seat, input: Input) {
         let now = self.now;
+        if let (Some(spec), Input::Receive(envelope)) = (&mut self.spec, &input) {
+            spec.on_receive(seat, Seat::of(envelope.from.node), &envelope.message);
+        }
         if let Some(process) = self.process(seat) {
             process.replica.step(process.clock.read(now), input);
         }

@@ -23,6 +23,10 @@ impl Cluster {
 
     /// Keeps count of who leads, for aiming faults and for coverage.
     pub(super) fn on_note(&mut self, seat: Seat, note: &Note) {
+        if self.spec.is_some() {
+            let chosen = self.process(seat).map(|process| process.replica.status().chosen);
+            self.for_spec(|spec| spec.on_note(seat, note, chosen.unwrap_or_default()));
+        }
         let duel = matches!(note, Note::Preparing(_))
             && self
                 .nodes

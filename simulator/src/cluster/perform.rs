@@ -132,6 +132,9 @@ impl Cluster {
         let chosen = disk.store().chosen;
         disk.settle(job);
         if let Job::Write(write) = job {
+            if let Some(spec) = &mut self.spec {
+                spec.on_durable(seat, write.id);
+            }
             for record in &write.records {
                 self.oracle
                     .on_durable(seat, record, disk.store(), chosen, &mut self.tally)?;
@@ -202,6 +205,7 @@ impl Cluster {
                 node.backup = Some((node.tables.copy(), applied));
             }
             self.oracle.on_flushed(seat, applied);
+            self.for_spec(|spec| spec.on_flushed(seat, applied));
         }
         self.trace.mix(applied.0);
         let span = self.random.disk.exponential(self.plan.tuning.flush);
@@ -339,6 +343,7 @@ impl Cluster {
                         messages(&write.then)
                     )
                 });
+                self.for_spec(|spec| spec.on_write(seat, &write));
                 self.oracle.on_write(self.address(seat), &write, &mut self.tally)?;
                 let early = if self.plan.is(Mutant::AcknowledgeBeforeSync) {
                     std::mem::take(&mut write.then)

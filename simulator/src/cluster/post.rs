@@ -26,6 +26,7 @@ impl Cluster {
 
     fn see_sent(&mut self, seat: Seat, envelope: &Envelope) -> Verdict {
         self.note_message(&envelope.message);
+        self.for_spec(|spec| spec.on_send(seat, &envelope.message));
         let node = &self.nodes[seat.index()];
         let boot = node.boot().unwrap_or_default();
         self.oracle

@@ -6,6 +6,7 @@
 //! | `explore` | `simulate explore`: every path through a small cluster, up to a bound |
 //! | `mutants` | `simulate mutants`: what becomes of every mutant, as a table |
 //! | `explain` | `simulate explain`: what a mutant does wrong, as a sequence of messages |
+//! | `trace` | `simulate trace`: a run in the words of the TLA+ model |
 //! | `choice` | which mutant and which properties: arguments that several commands share |
 //! | `report`, `progress` | what all runs amounted to, and how far they are |
 //! | `host` | what commands ask the real machine: time, CPU time, revision |
@@ -18,6 +19,7 @@ mod mutants;
 mod progress;
 mod report;
 mod run;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,8 @@ enum Command {
     Mutants(mutants::Arguments),
     /// Tell what a mutant does wrong, message by message.
     Explain(explain::Arguments),
+    /// Print a run's first steps as a TLA+ module, for the model to explain.
+    Trace(trace::Arguments),
 }
 
 impl Cli {
@@ -52,6 +56,7 @@ impl Cli {
             Command::Explore(arguments) => explore::execute(&arguments),
             Command::Mutants(arguments) => mutants::execute(&arguments),
             Command::Explain(arguments) => explain::execute(&arguments),
+            Command::Trace(arguments) => trace::execute(&arguments),
         }
     }
 }
