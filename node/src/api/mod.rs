@@ -1,8 +1,8 @@
 //! The client edge: etcd's v3 gRPC API over one node.
 //!
 //! ```text
-//! HTTP/2 ─▶ dispatch ─▶ kv │ cluster │ maintenance ─▶ convert ─▶ Requests (writes, read barriers)
-//!                                                        └─────▶ Store (reads of local state)
+//! serve ─▶ connection ─▶ dispatch ─▶ kv │ cluster │ maintenance ─▶ convert ─▶ Requests (writes, read barriers)
+//!                                                                      └─────▶ Store (reads of local state)
 //! ```
 //!
 //! A write is checked, encoded and proposed; the node's applier answers. A linearizable read first asks how new the local
@@ -15,12 +15,14 @@
 //! Not here yet: watches, leases, compaction, authentication, membership changes (UNIMPLEMENTED), and TLS for clients.
 
 mod cluster;
+mod connection;
 mod convert;
 mod deadline;
 mod dispatch;
 pub mod error;
 mod kv;
 mod maintenance;
+mod serve;
 mod store;
 
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use std::time::Duration;
 
 use storage::machine::{Limits, Revision};
 
-pub use dispatch::{ServeError, serve};
+pub use serve::serve;
 pub use store::Store;
 
 use crate::metrics::ApiMetrics;

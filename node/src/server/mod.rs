@@ -257,11 +257,11 @@ fn open_edges(
         // A sender that is gone is a node that stops.
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    let clients = tokio::spawn(api::serve(api, ports.clients, stopped(stopping.clone())));
+    let clients = tokio::spawn(api::serve(api, ports.clients, stopping.clone()));
     let pages = tokio::spawn(http::serve(pages, ports.http, stopped(stopping.clone())));
     async move {
-        if let Ok(Err(error)) = clients.await {
-            error!(%error, "the client API ended");
+        if let Err(panic) = clients.await {
+            error!(%panic, "the client API ended");
         }
         if let Ok(Err(error)) = pages.await {
             error!(%error, "the HTTP pages ended");

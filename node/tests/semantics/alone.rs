@@ -13,13 +13,13 @@ use quorum::NodeId;
 use storage::machine::{KvError, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
 use storage::tables::MemoryTables;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// A node that agrees with itself.
 pub(crate) struct Node {
     pub(crate) endpoint: String,
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     server: JoinHandle<()>,
 }
 
@@ -55,13 +55,8 @@ impl Node {
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
         let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(async move {
-            let until = async {
-                let _ = stopped.await;
-            };
-            api::serve(api, listener, until).await.expect("the server works");
-        });
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(api::serve(api, listener, stopped));
         Node { endpoint, stop, server }
     }
 
