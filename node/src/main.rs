@@ -3,3 +3,6 @@
 fn main() -> std::process::ExitCode {
     node::cli::run()
 }
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
