@@ -18,7 +18,7 @@ use super::record::Record;
 use super::reply::{Applied, Revision};
 use super::view::View;
 use super::write::Write;
-use crate::tables::{TableBatch, Tables, TablesError};
+use crate::tables::{Finder, TableBatch, Tables, TablesError};
 
 /// The state machine: the only writer of its tables.
 pub struct Machine<T: Tables> {
@@ -133,13 +133,16 @@ impl<T: Tables> Machine<T> {
         wanted: &impl Fn(CommandId) -> bool,
         answer: &mut impl FnMut(CommandId, Applied),
     ) -> Result<(), ApplyError> {
+        let shared = Arc::clone(&self.shared);
+        let mut finder = shared.tables.finder();
         let mut answers = Vec::new();
         let mut unwritten = false;
         for entry in entries {
-            self.apply_entry(entry, wanted, &mut answers)?;
+            self.apply_entry(entry, &mut finder, wanted, &mut answers)?;
             unwritten = true;
             if self.pending.bytes() >= BATCH_BYTES {
                 self.write_pending()?;
+                finder = shared.tables.finder();
                 answers.drain(..).for_each(|(id, applied)| answer(id, applied));
                 unwritten = false;
             }
@@ -154,6 +157,7 @@ impl<T: Tables> Machine<T> {
     fn apply_entry(
         &mut self,
         entry: &Entry,
+        finder: &mut Finder<'_>,
         wanted: &impl Fn(CommandId) -> bool,
         answers: &mut Vec<(CommandId, Applied)>,
     ) -> Result<(), ApplyError> {
@@ -168,7 +172,7 @@ impl<T: Tables> Machine<T> {
             for command in batch.iter() {
                 let wants = wanted(command.id);
                 let result = match Command::decode(&command.payload) {
-                    Ok(command) => Write::new(self, wants).command(command)?,
+                    Ok(command) => Write::new(self, finder, wants).command(command)?,
                     Err(Undecodable::Malformed) => Err(KvError::Malformed),
                     Err(reason @ Undecodable::Newer(_)) => return Err(ApplyError::Newer { slot, reason }),
                 };
@@ -204,21 +208,20 @@ impl<T: Tables> Machine<T> {
     }
 
     /// The newest version's numbers, without reading if it can be helped.
-    pub(super) fn head(&mut self, key: &[u8]) -> Result<Option<Head>, TablesError> {
+    pub(super) fn head(&self, key: &[u8], finder: &mut Finder<'_>) -> Result<Option<Head>, TablesError> {
         if let Some(head) = self.heads.find(key) {
             return Ok(head);
         }
         let mut head = None;
-        self.view(i64::MAX)
-            .walk(super::span::Span::One(key), i64::MAX, &mut |found| {
-                head = Some(Head {
-                    create_revision: found.create_revision,
-                    version: found.version,
-                    lease: found.lease,
-                });
-                std::ops::ControlFlow::Break(())
-            })?;
-        self.heads.note(key, head);
+        self.view(i64::MAX).look_up(key, i64::MAX, finder, &mut |found| {
+            head = Some(Head {
+                create_revision: found.create_revision,
+                version: found.version,
+                lease: found.lease,
+            });
+            std::ops::ControlFlow::Break(())
+        })?;
+        // Not noted: as a rule a change follows, which notes what the head is then.
         Ok(head)
     }
 

@@ -10,7 +10,7 @@ use super::pending::Pending;
 use super::record::Record;
 use super::reply::KeyValue;
 use super::span::Span;
-use crate::tables::{Step, Tables, TablesError};
+use crate::tables::{Finder, Step, Tables, TablesError};
 
 /// What a reader or a command sees: what is in the tables, and on top of it what is not there yet, up to a revision.
 pub(super) struct View<'a, T> {
@@ -79,7 +79,7 @@ impl<'a, T: Tables> View<'a, T> {
         visit: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
     ) -> Result<(), TablesError> {
         if let Span::One(key) = span {
-            return self.look_up(key, revision, visit);
+            return self.look_up(key, revision, &mut self.tables.finder(), visit);
         }
         let Some(pending) = self.pending else {
             return self.walk_tables(span, revision, &mut |key, mod_revision, record| {
@@ -108,10 +108,12 @@ impl<'a, T: Tables> View<'a, T> {
         Ok(())
     }
 
-    fn look_up(
+    /// Shows one key as it was at `revision`, if it existed.
+    pub(super) fn look_up(
         &self,
         key: &[u8],
         revision: i64,
+        finder: &mut Finder<'_>,
         visit: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
     ) -> Result<(), TablesError> {
         if let Some((mod_revision, record)) = self.pending.and_then(|pending| pending.find(key, revision)) {
@@ -122,15 +124,15 @@ impl<'a, T: Tables> View<'a, T> {
         keys::version_key(&mut table_key, key, revision);
         let mut damage = None;
         let mut parsed = Vec::new();
-        self.tables.first_in_group(&table_key, &mut |table_key, bytes| match (
-            keys::parse(table_key, &mut parsed),
-            Record::decode(bytes),
-        ) {
-            (Some(mod_revision), Some(record)) => {
-                let _ = show(key, mod_revision, record, visit);
-            }
-            _ => damage = Some(damaged(table_key)),
-        })?;
+        finder(
+            &table_key,
+            &mut |table_key, bytes| match (keys::parse(table_key, &mut parsed), Record::decode(bytes)) {
+                (Some(mod_revision), Some(record)) => {
+                    let _ = show(key, mod_revision, record, visit);
+                }
+                _ => damage = Some(damaged(table_key)),
+            },
+        )?;
         damage.map_or(Ok(()), Err)
     }
 

@@ -12,11 +12,12 @@ use super::record::Record;
 use super::reply::{DeleteRangeReply, KeyValue, OpReply, OpResult, PutReply, RangeReply, Reply, Revision, TxnReply};
 use super::span::Span;
 use super::view::View;
-use crate::tables::{Tables, TablesError};
+use crate::tables::{Finder, Tables, TablesError};
 
 /// One command while it is done. All its changes get one revision, which counts only if there is a change.
-pub(super) struct Write<'m, T: Tables> {
+pub(super) struct Write<'m, 't, T: Tables> {
     machine: &'m mut Machine<T>,
+    finder: &'m mut Finder<'t>,
     /// The revision of the changes.
     revision: i64,
     changed: bool,
@@ -30,11 +31,12 @@ type Verdict<V> = Result<Result<V, KvError>, TablesError>;
 /// The branches that a transaction and those nested in it take; read in the order in which they were decided.
 type Path = std::vec::IntoIter<bool>;
 
-impl<'m, T: Tables> Write<'m, T> {
-    pub(super) fn new(machine: &'m mut Machine<T>, wants: bool) -> Write<'m, T> {
+impl<'m, 't, T: Tables> Write<'m, 't, T> {
+    pub(super) fn new(machine: &'m mut Machine<T>, finder: &'m mut Finder<'t>, wants: bool) -> Write<'m, 't, T> {
         let revision = machine.revision + 1;
         Write {
             machine,
+            finder,
             revision,
             changed: false,
             wants,
@@ -48,7 +50,7 @@ impl<'m, T: Tables> Write<'m, T> {
                 if put.lease != 0 {
                     return Ok(Err(KvError::LeaseNotFound));
                 }
-                if (put.ignore_value || put.ignore_lease) && self.machine.head(&put.key)?.is_none() {
+                if (put.ignore_value || put.ignore_lease) && self.machine.head(&put.key, self.finder)?.is_none() {
                     return Ok(Err(KvError::KeyNotFound));
                 }
                 Reply::Put(self.put(&put)?)
@@ -87,7 +89,7 @@ impl<'m, T: Tables> Write<'m, T> {
         for op in txn.branch(next(path)) {
             match op {
                 Op::Put(put) => {
-                    if (put.ignore_value || put.ignore_lease) && self.machine.head(&put.key)?.is_none() {
+                    if (put.ignore_value || put.ignore_lease) && self.machine.head(&put.key, self.finder)?.is_none() {
                         return Ok(Err(KvError::KeyNotFound));
                     }
                     if put.lease != 0 {
@@ -106,7 +108,7 @@ impl<'m, T: Tables> Write<'m, T> {
     }
 
     fn put(&mut self, put: &Put) -> Result<PutReply, TablesError> {
-        let head = self.machine.head(&put.key)?;
+        let head = self.machine.head(&put.key, self.finder)?;
         let wants_previous = put.prev_kv && self.wants;
         let previous = if head.is_some() && (wants_previous || put.ignore_value) {
             let view = self.view();
@@ -147,7 +149,7 @@ impl<'m, T: Tables> Write<'m, T> {
         let mut keys: Vec<Bytes> = Vec::new();
         let mut prev_kvs: Vec<KeyValue> = Vec::new();
         if let (Span::One(key), false) = (span, wants_previous) {
-            keys.extend(self.machine.head(key)?.map(|_| delete.key.clone()));
+            keys.extend(self.machine.head(key, self.finder)?.map(|_| delete.key.clone()));
         } else {
             let view = self.view();
             view.walk(span, view.now, &mut |found| {

@@ -45,6 +45,12 @@ pub trait Tables: Send + Sync + 'static {
     /// [`TablesError`] if it cannot be read.
     fn first_in_group(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), TablesError>;
 
+    /// [`first_in_group`](Tables::first_in_group) for many keys, one after the other, as the tables are at the first of
+    /// them: cheaper where looking something up needs preparation.
+    fn finder(&self) -> Finder<'_> {
+        Box::new(|from, visit| self.first_in_group(from, visit))
+    }
+
     /// Shows the keys from `from` on and before `to` in order, as `visit` directs. Everything shown belongs to one state.
     /// `visit` must not write to these tables.
     ///
@@ -72,6 +78,9 @@ pub trait Tables: Send + Sync + 'static {
     /// Bytes on disk, or in memory if there is no disk; about.
     fn size(&self) -> u64;
 }
+
+/// Looks keys up in tables that nobody changes meanwhile.
+pub type Finder<'t> = Box<dyn FnMut(&[u8], &mut dyn FnMut(&[u8], &[u8])) -> Result<(), TablesError> + 't>;
 
 /// Writes that are done together or not at all, in this order.
 pub trait TableBatch: Send {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, ReadOptions, SliceTransform, WriteBatch,
-    WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, Options, ReadOptions, SliceTransform,
+    WriteBatch, WriteOptions,
 };
 
-use super::{SUFFIX, Step, TableBatch, Tables, TablesError};
+use super::{Finder, SUFFIX, Step, TableBatch, Tables, TablesError};
 
 /// How much memory the state's tables take.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -54,6 +54,31 @@ impl RocksTables {
             place: dir.to_owned(),
             unlogged,
         })
+    }
+
+    /// A cursor that finds its way only within the group that it is sent to, as the tables are now.
+    fn group_cursor(&self) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        self.db.raw_iterator_opt(options)
+    }
+
+    fn first_with(
+        &self,
+        cursor: &mut DBRawIterator<'_>,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), TablesError> {
+        cursor.seek(from);
+        match cursor.item() {
+            Some((key, value)) => {
+                if key.len() == from.len() && group(key) == group(from) {
+                    visit(key, value);
+                }
+                Ok(())
+            }
+            None => cursor.status().map_err(|error| self.failed("read", &error)),
+        }
     }
 
     fn failed(&self, verb: &'static str, error: &rocksdb::Error) -> TablesError {
@@ -120,19 +145,16 @@ impl Tables for RocksTables {
     }
 
     fn first_in_group(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), TablesError> {
-        let mut options = ReadOptions::default();
-        options.set_prefix_same_as_start(true);
-        let mut cursor = self.db.raw_iterator_opt(options);
-        cursor.seek(from);
-        match cursor.item() {
-            Some((key, value)) => {
-                if key.len() == from.len() && group(key) == group(from) {
-                    visit(key, value);
-                }
-                Ok(())
-            }
-            None => cursor.status().map_err(|error| self.failed("read", &error)),
-        }
+        self.first_with(&mut self.group_cursor(), from, visit)
+    }
+
+    /// Making a cursor costs more than moving it.
+    fn finder(&self) -> Finder<'_> {
+        let mut cursor = None;
+        Box::new(move |from, visit| {
+            let cursor = cursor.get_or_insert_with(|| self.group_cursor());
+            self.first_with(cursor, from, visit)
+        })
     }
 
     fn scan(
