@@ -132,7 +132,7 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
         },
     )
     .map_err(during("cannot start the applier"))?;
-    let janitor = janitor::start(reader.clone(), flusher, happenings.clone(), failed)?;
+    let janitor = janitor::start(me.node, reader.clone(), flusher, happenings.clone(), failed)?;
 
     let (stop, stopping) = watch::channel(false);
     let state = Arc::new(LocalState(reader.clone()));

@@ -55,7 +55,7 @@ pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Optio
         max_queued_bytes: limits.max_queued_bytes,
         cache_bytes: limits.cache_bytes,
         keep_slots: limits.keep_slots,
-        trim_step: 4096,
+        trim_step: 512,
         page_bytes: 1 << 20,
     }
 }

@@ -276,7 +276,7 @@ impl Limits {
         let max_waiting_requests = count("limits.max_waiting_requests", 16_384, 1);
         let eager_slots = count("limits.eager_slots", 2, 1);
         let max_queued = count("limits.max_queued", 16_384, 1);
-        let keep_slots = count("limits.keep_slots", 20_000, 0);
+        let keep_slots = count("limits.keep_slots", 1_000, 0);
         let ready_lag = count("limits.ready_lag", 10_000, 0);
         let limits = Limits {
             max_request_bytes: max_request_bytes?,

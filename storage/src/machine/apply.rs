@@ -194,11 +194,12 @@ impl<T: Tables> Machine<T> {
     /// C2: effects and applied slot in one batch.
     fn write_pending(&mut self) -> Result<(), TablesError> {
         let progress = self.progress();
-        let mut batch = self.shared.tables.batch(self.pending.bytes() + 64);
+        let bytes = self.pending.bytes();
+        let mut batch = self.shared.tables.batch(bytes + 64);
         self.pending.drain_into(&mut batch);
         batch.put(keys::META, &progress.encode());
         self.shared.tables.write(batch)?;
-        self.shared.publish(progress);
+        self.shared.publish(progress, bytes);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! How far the state machine has come.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use paxos::Slot;
@@ -73,6 +74,8 @@ pub(super) struct Shared<T> {
     /// Set once the effects are in the tables: whoever reads this first and the tables then sees at least this much.
     published: RwLock<Progress>,
     flushed: RwLock<Slot>,
+    /// Bytes written to the tables since the last flush, about.
+    unflushed: AtomicU64,
 }
 
 impl<T: Tables> Shared<T> {
@@ -82,6 +85,7 @@ impl<T: Tables> Shared<T> {
             tables,
             published: RwLock::new(progress),
             flushed: RwLock::new(progress.applied),
+            unflushed: AtomicU64::new(0),
         };
         Ok((Arc::new(shared), progress))
     }
@@ -90,7 +94,9 @@ impl<T: Tables> Shared<T> {
         *self.published.read().expect("no thread panics while it holds the lock")
     }
 
-    pub(super) fn publish(&self, progress: Progress) {
+    /// Shows what a batch of about `bytes` has brought.
+    pub(super) fn publish(&self, progress: Progress, bytes: usize) {
+        self.unflushed.fetch_add(bytes as u64, Ordering::Relaxed);
         *self
             .published
             .write()
@@ -101,13 +107,19 @@ impl<T: Tables> Shared<T> {
         *self.flushed.read().expect("no thread panics while it holds the lock")
     }
 
+    pub(super) fn unflushed(&self) -> u64 {
+        self.unflushed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn flush(&self) -> Result<Slot, TablesError> {
+        let bytes = self.unflushed();
         let applied = self.progress().applied;
         if applied > self.flushed() {
             self.tables.flush()?;
         }
         let mut flushed = self.flushed.write().expect("no thread panics while it holds the lock");
         *flushed = applied.max(*flushed);
+        self.unflushed.fetch_sub(bytes, Ordering::Relaxed);
         Ok(*flushed)
     }
 }

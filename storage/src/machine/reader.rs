@@ -154,4 +154,10 @@ impl<T: Tables> Flusher<T> {
     pub fn flushed(&self) -> Slot {
         self.shared.flushed()
     }
+
+    /// Bytes that were applied since the last flush, about.
+    #[must_use]
+    pub fn unflushed_bytes(&self) -> u64 {
+        self.shared.unflushed()
+    }
 }

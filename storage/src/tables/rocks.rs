@@ -122,6 +122,8 @@ fn options(settings: StateSettings) -> Options {
     options.set_memtable_prefix_bloom_ratio(0.05);
     options.set_write_buffer_size(settings.memtable_bytes);
     options.set_max_write_buffer_number(3);
+    // The janitor flushes before memtables are full; so there are more files, and each compaction takes more of them.
+    options.set_level_zero_file_num_compaction_trigger(8);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(1 << 20);
