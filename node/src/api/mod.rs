@@ -15,6 +15,7 @@
 //! Not here yet: watches, leases, compaction, authentication, membership changes (UNIMPLEMENTED), and TLS for clients.
 
 mod cluster;
+mod codec;
 mod connection;
 mod convert;
 mod deadline;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use storage::machine::{Limits, Revision};
 
+pub use codec::Codec;
 pub use serve::serve;
 pub use store::Store;
 
