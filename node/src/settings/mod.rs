@@ -241,7 +241,7 @@ impl Timing {
         let heartbeat_interval = keys.or("timing.heartbeat_interval", millis(100), units::positive_duration);
         let election_timeout = keys.or("timing.election_timeout", millis(1000), units::positive_duration);
         let request_timeout = keys.or("timing.request_timeout", millis(7000), units::positive_duration);
-        let batch_interval = keys.or("timing.batch_interval", Duration::from_micros(200), units::duration);
+        let batch_interval = keys.or("timing.batch_interval", Duration::from_millis(1), units::duration);
         let timing = Timing {
             heartbeat_interval: heartbeat_interval?,
             election_timeout: election_timeout?,
@@ -274,7 +274,7 @@ impl Limits {
         };
         let max_txn_ops = count("limits.max_txn_ops", 128, 1);
         let max_waiting_requests = count("limits.max_waiting_requests", 16_384, 1);
-        let eager_slots = count("limits.eager_slots", 2, 1);
+        let eager_slots = count("limits.eager_slots", 1, 1);
         let max_queued = count("limits.max_queued", 16_384, 1);
         let keep_slots = count("limits.keep_slots", 1_000, 0);
         let ready_lag = count("limits.ready_lag", 10_000, 0);
