@@ -44,7 +44,7 @@ impl Reference {
     }
 
     /// The next command of the log: what its client should be told.
-    pub(crate) fn apply(&mut self, slot: Slot, payload: &[u8]) -> Option<Applied> {
+    pub(crate) fn apply(&mut self, slot: Slot, payload: &Bytes) -> Option<Applied> {
         let command = Command::decode(payload).ok()?;
         let before = self.revision;
         let result = self.command(&command);
