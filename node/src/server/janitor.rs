@@ -46,7 +46,7 @@ pub(super) fn start(
 ) -> Result<Janitor, Failure> {
     let (stop, stopped) = sync_channel::<()>(1);
     let work = move || {
-        let much = MUCH + STAGGER * (u64::from(node.0) % STEPS);
+        let much = MUCH + STAGGER * (node.0 % STEPS);
         let mut last = Instant::now();
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ROUND) {
             let behind = reader.applied().0 - flusher.flushed().0;
