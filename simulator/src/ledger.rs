@@ -75,6 +75,8 @@ impl SlotFacts {
 pub(crate) struct BallotFacts {
     /// Whose complete promises left them, or, for the candidate's own, is durable.
     pub(crate) promised: NodeSet,
+    /// How far the pages of a promise reach that left their node, whole or not (L9).
+    pub(crate) pages: BTreeMap<u8, Slot>,
     /// The process that first used it.
     pub(crate) used_by: Option<u64>,
 }
@@ -127,6 +129,15 @@ impl Ledger {
 
     pub(crate) fn promised(&self, ballot: Ballot) -> NodeSet {
         self.ballots.get(&ballot).map_or(NodeSet::EMPTY, |facts| facts.promised)
+    }
+
+    /// Whose promise of that ballot speaks of a slot, though the rest of it may never have left them.
+    pub(crate) fn promised_for(&self, ballot: Ballot, slot: Slot) -> NodeSet {
+        let Some(facts) = self.ballots.get(&ballot) else {
+            return NodeSet::EMPTY;
+        };
+        let paged = facts.pages.iter().filter(|(_, to)| **to >= slot).map(|(seat, _)| *seat);
+        facts.promised | paged.collect()
     }
 
     /// Notes a proposal; true if it was not known.

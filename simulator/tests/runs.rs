@@ -7,6 +7,19 @@ const SMOKE: u64 = 300;
 /// Seeds within which every mutant must die.
 const HUNT: u64 = 60;
 
+/// What these found is mended: 500952 read a prefix confirmed before its node froze, and 1795240545015131 adopted a vote
+/// from the first page of a promise whose second never came. Both times the judge was wrong.
+const ONCE_FAILED: [u64; 2] = [500_952, 1_795_240_545_015_131];
+
+#[test]
+fn seeds_that_once_failed_hold() {
+    for seed in ONCE_FAILED {
+        if let Err(failure) = run(&Plan::new(seed)) {
+            panic!("{failure}");
+        }
+    }
+}
+
 #[test]
 fn smoke_seeds_hold_and_something_happened_in_them() {
     let mut tally = Tally::default();

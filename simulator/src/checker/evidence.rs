@@ -27,8 +27,15 @@ pub(crate) fn check(
             chosen,
             ..
         } => {
-            if to.is_none() {
-                ledger.ballot(*ballot).promised.insert(seat.0);
+            let facts = ledger.ballot(*ballot);
+            match to {
+                None => {
+                    facts.promised.insert(seat.0);
+                }
+                Some(to) => {
+                    let reach = facts.pages.entry(seat.0).or_insert(*to);
+                    *reach = (*reach).max(*to);
+                }
             }
             ensure!(
                 durable >= *ballot,

@@ -2,7 +2,7 @@
 
 use super::Expected::{Killed, Stuck, Survives};
 use super::{Chapter, Entry};
-use crate::checker::Property::{Acknowledged, Agreement, Evidence, NoPanic, NoVoteBelow};
+use crate::checker::Property::{Acknowledged, Agreement, Evidence, NoPanic, NoVoteBelow, PromisesGrow};
 
 pub(super) const VOTES: Chapter = Chapter {
     title: "Promise and vote",
@@ -73,7 +73,7 @@ higher one. The next candidate reads the lower vote and revives a value that had
             outcome: "This is safe: what matters is that no lower vote hides a higher one, and that promises given in phase 1 are kept. \
 Raising the promise is the simpler way to the same end, and it lets one number stand for the whole acceptor. (The checkers that state the \
 rule itself are not asked here.)",
-            expected: Survives(&[NoVoteBelow, Evidence]),
+            expected: Survives(&[NoVoteBelow, PromisesGrow, Evidence]),
         },
         Entry {
             name: "accept-strict",
