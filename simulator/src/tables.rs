@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use storage::tables::{MemoryTables, Step, TableBatch, Tables, TablesError};
+use storage::tables::{FrozenMemory, MemoryTables, Step, TableBatch, Tables, TablesError};
 
 use crate::trace::digest;
 
@@ -70,6 +70,7 @@ impl DiskTables {
 
 impl Tables for DiskTables {
     type Batch = DiskBatch;
+    type Frozen<'t> = FrozenMemory;
 
     fn batch(&self, bytes: usize) -> DiskBatch {
         DiskBatch {
@@ -95,6 +96,10 @@ impl Tables for DiskTables {
         self.memory.scan(from, to, visit)
     }
 
+    fn freeze(&self) -> FrozenMemory {
+        self.memory.freeze()
+    }
+
     fn write(&self, batch: DiskBatch) -> Result<(), TablesError> {
         self.memory.write(batch.changes)
     }
@@ -105,6 +110,10 @@ impl Tables for DiskTables {
 
     fn size(&self) -> u64 {
         self.memory.size()
+    }
+
+    fn rows(&self) -> u64 {
+        self.memory.rows()
     }
 }
 

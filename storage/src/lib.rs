@@ -18,6 +18,7 @@
 //! | [`journal`] | one thread, one batch, one sync; replies leave behind it (A3–A7) |
 //! | [`machine`] | commands, revisions, transactions, reads of the past; one digest on all nodes |
 //! | [`tables`] | ordered bytes: RocksDB, or a map for the simulator; one contract |
+//! | [`snapshot`] | a whole state on its way to another node: pieces, each checked (C3) |
 //! | [`Store`] | a data folder: whose it is, whether it is whole |
 //!
 //! Journal, [`Store`] and RocksDB are behind the feature `rocks`, which is on unless it is turned off: the simulator runs the
@@ -29,6 +30,7 @@
 #[cfg(feature = "rocks")]
 pub mod journal;
 pub mod machine;
+pub mod snapshot;
 #[cfg(feature = "rocks")]
 mod store;
 pub mod tables;

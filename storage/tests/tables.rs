@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use storage::tables::{MemoryTables, RocksTables, StateSettings, Step, TableBatch, Tables};
+use storage::tables::{Frozen, MemoryTables, RocksTables, StateSettings, Step, TableBatch, Tables};
 
 fn rocks(dir: &std::path::Path) -> RocksTables {
     let settings = StateSettings {
@@ -27,6 +27,8 @@ trait Check {
     fn first(&self, from: &[u8]) -> Option<Vec<u8>>;
     fn value(&self, key: &[u8]) -> Option<Vec<u8>>;
     fn durable(&self);
+    /// Everything as it was, after `meanwhile`.
+    fn frozen(&self, meanwhile: &mut dyn FnMut()) -> Vec<(Vec<u8>, Vec<u8>)>;
 }
 
 impl<T: Tables> Check for T {
@@ -65,6 +67,39 @@ impl<T: Tables> Check for T {
     fn durable(&self) {
         self.flush().expect("a healthy disk");
     }
+
+    fn frozen(&self, meanwhile: &mut dyn FnMut()) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let frozen = self.freeze();
+        meanwhile();
+        let mut seen = Vec::new();
+        frozen
+            .scan(b"", None, &mut |key, value| {
+                seen.push((key.to_vec(), value.to_vec()));
+                Step::Next
+            })
+            .expect("a healthy disk");
+        seen
+    }
+}
+
+#[test]
+fn what_is_frozen_stays_as_it_was() {
+    each(|tables| {
+        for version in 0..50 {
+            tables.apply(&[(key("a", version), Some(vec![1]))]);
+        }
+        let before = tables.all(b"", None, &mut |_| Step::Next);
+        let after = tables.frozen(&mut || {
+            tables.apply(&[
+                (key("a", 7), None),
+                (key("a", 8), Some(vec![2])),
+                (key("b", 1), Some(vec![3])),
+            ]);
+            tables.durable();
+        });
+        assert_eq!(after, before);
+        assert_ne!(tables.all(b"", None, &mut |_| Step::Next), before);
+    });
 }
 
 /// A key of a group (one or two letters) with a version.

@@ -5,7 +5,7 @@
 
 /// The digest after some slot.
 #[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
-pub(super) struct Digest(pub(super) u64);
+pub(crate) struct Digest(pub(crate) u64);
 
 const A: u64 = 0x9e37_79b9_7f4a_7c15;
 const B: u64 = 0xe703_7ed1_a0b4_28db;
@@ -18,15 +18,15 @@ fn fold(a: u64, b: u64) -> u64 {
 
 impl Digest {
     /// Before the first slot.
-    pub(super) const START: Digest = Digest(0);
+    pub(crate) const START: Digest = Digest(0);
 
     /// Takes in a number.
-    pub(super) fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         self.0 = fold(self.0 ^ A, number ^ B);
     }
 
     /// Takes in bytes; where they end counts.
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         let mut hash = self.0 ^ bytes.len() as u64;
         let mut chunks = bytes.chunks_exact(16);
         for chunk in &mut chunks {

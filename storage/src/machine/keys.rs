@@ -7,7 +7,7 @@
 use crate::tables::SUFFIX;
 
 /// Where the state machine keeps its own numbers.
-pub(super) const META: &[u8] = b"m";
+pub(crate) const META: &[u8] = b"m";
 
 const VERSIONS: u8 = b'k';
 /// Behind every version.

@@ -20,10 +20,10 @@
 
 mod apply;
 mod command;
-mod digest;
+pub(crate) mod digest;
 mod error;
 mod heads;
-mod keys;
+pub(crate) mod keys;
 mod pending;
 mod progress;
 mod range;

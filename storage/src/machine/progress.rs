@@ -27,7 +27,7 @@ const LEN: usize = 1 + 8 + 8 + 8;
 
 impl Progress {
     /// Nothing is applied.
-    pub(super) const START: Progress = Progress {
+    pub(crate) const START: Progress = Progress {
         applied: Slot::ZERO,
         revision: Revision::FIRST,
         digest: Digest::START.0,
@@ -43,12 +43,17 @@ impl Progress {
 
     /// What the tables say; empty tables are at the start.
     pub(super) fn load(tables: &impl Tables) -> Result<Progress, TablesError> {
-        let Some(bytes) = tables.get(keys::META)? else {
-            return Ok(Progress::START);
-        };
-        let numbers: [u8; LEN] = match <[u8; LEN]>::try_from(bytes.as_slice()) {
+        match tables.get(keys::META)? {
+            Some(bytes) => Progress::decode(&bytes),
+            None => Ok(Progress::START),
+        }
+    }
+
+    /// What stands at [`keys::META`].
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Progress, TablesError> {
+        let numbers: [u8; LEN] = match <[u8; LEN]>::try_from(bytes) {
             Ok(numbers) if numbers[0] == FORMAT => numbers,
-            _ => return Err(TablesError::Damaged { what: fault(&bytes) }),
+            _ => return Err(TablesError::Damaged { what: fault(bytes) }),
         };
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| numbers[at + index]));
         Ok(Progress {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{SUFFIX, Step, TableBatch, Tables, TablesError};
+use super::{Frozen, SUFFIX, Step, TableBatch, Tables, TablesError};
 
 /// Tables in an ordered map.
 #[derive(Default, Debug)]
@@ -12,9 +12,11 @@ pub struct MemoryTables {
     inner: RwLock<Inner>,
 }
 
+type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
 #[derive(Default, Debug)]
 struct Inner {
-    map: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    map: Map,
     /// What keys that changed since the last flush held at that flush.
     unflushed: BTreeMap<Box<[u8]>, Option<Box<[u8]>>>,
     bytes: u64,
@@ -59,8 +61,57 @@ impl Inner {
     }
 }
 
+/// Shows the keys of a map from `from` on and before `to` as `visit` directs.
+fn walk(map: &Map, from: &[u8], to: Option<&[u8]>, visit: &mut dyn FnMut(&[u8], &[u8]) -> Step) {
+    let end = to.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut from = from.to_vec();
+    loop {
+        if to.is_some_and(|to| from.as_slice() >= to) {
+            return;
+        }
+        let mut seek = None;
+        for (key, value) in map.range::<[u8], _>((Bound::Included(from.as_slice()), end)) {
+            match visit(key, value) {
+                Step::Next => {}
+                Step::Seek(target) => {
+                    assert!(
+                        target.as_slice() > &key[..],
+                        "a scan goes forward: to {target:?} from {key:?}"
+                    );
+                    seek = Some(target);
+                    break;
+                }
+                Step::Stop => return,
+            }
+        }
+        match seek {
+            Some(target) => from = target,
+            None => return,
+        }
+    }
+}
+
+/// A copy of [`MemoryTables`].
+#[derive(Clone, Debug)]
+pub struct FrozenMemory {
+    map: Map,
+}
+
+impl Frozen for FrozenMemory {
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    ) -> Result<(), TablesError> {
+        walk(&self.map, from, to, visit);
+        Ok(())
+    }
+}
+
 impl Tables for MemoryTables {
     type Batch = MemoryBatch;
+    type Frozen<'t> = FrozenMemory;
 
     fn batch(&self, _bytes: usize) -> MemoryBatch {
         MemoryBatch::default()
@@ -92,32 +143,13 @@ impl Tables for MemoryTables {
         to: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
     ) -> Result<(), TablesError> {
-        let inner = self.read_lock();
-        let end = to.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut from = from.to_vec();
-        loop {
-            if to.is_some_and(|to| from.as_slice() >= to) {
-                return Ok(());
-            }
-            let mut seek = None;
-            for (key, value) in inner.map.range::<[u8], _>((Bound::Included(from.as_slice()), end)) {
-                match visit(key, value) {
-                    Step::Next => {}
-                    Step::Seek(target) => {
-                        assert!(
-                            target.as_slice() > &key[..],
-                            "a scan goes forward: to {target:?} from {key:?}"
-                        );
-                        seek = Some(target);
-                        break;
-                    }
-                    Step::Stop => return Ok(()),
-                }
-            }
-            match seek {
-                Some(target) => from = target,
-                None => return Ok(()),
-            }
+        walk(&self.read_lock().map, from, to, visit);
+        Ok(())
+    }
+
+    fn freeze(&self) -> FrozenMemory {
+        FrozenMemory {
+            map: self.read_lock().map.clone(),
         }
     }
 
@@ -137,6 +169,10 @@ impl Tables for MemoryTables {
 
     fn size(&self) -> u64 {
         self.read_lock().bytes
+    }
+
+    fn rows(&self) -> u64 {
+        self.read_lock().map.len() as u64
     }
 }
 

@@ -8,26 +8,38 @@
 //! only a [`flush`](Tables::flush) says that they are: after a crash the tables are as they were after *some* earlier
 //! batch at or after the last flush, and the journal replays the rest. That is why the applied slot is part of each batch.
 //!
-//! There are no snapshot objects either. One [`scan`](Tables::scan) sees one state, however long it takes; and because
-//! the state machine never changes a version once written, several scans at one revision see one state as well.
+//! One [`scan`](Tables::scan) sees one state, however long it takes; and because the state machine never changes a version
+//! once written, several scans at one revision see one state as well. What must see one state over many scans, whatever
+//! becomes of old versions, [freezes](Tables::freeze) it.
+//!
+//! Keys that begin with [`LOCAL`] are this node's own affair (whose the tables are, where they came from, how far some work
+//! in the background has come). All others are the state, and equal on all nodes that have applied the same slots.
 
 mod memory;
 #[cfg(feature = "rocks")]
 mod rocks;
 
-pub use memory::MemoryTables;
+pub use memory::{FrozenMemory, MemoryTables};
 #[cfg(feature = "rocks")]
-pub use rocks::{RocksTables, StateSettings};
+pub use rocks::{FrozenRocks, RocksTables, StateSettings};
 
 use thiserror::Error;
 
 /// Length of the suffix that tells the versions of one key apart. What comes before it is the *group* of a table key.
 pub const SUFFIX: usize = 8;
 
+/// First byte of the keys that are no part of the state: they differ between nodes, and no snapshot carries them.
+pub const LOCAL: u8 = b'i';
+
 /// Ordered byte keys with values. One thread writes; any number read at the same time.
 pub trait Tables: Send + Sync + 'static {
     /// Writes that are done together or not at all.
     type Batch: TableBatch;
+
+    /// One state of the tables, unmoved by later writes.
+    type Frozen<'t>: Frozen
+    where
+        Self: 't;
 
     /// An empty batch with room for about so many bytes.
     fn batch(&self, bytes: usize) -> Self::Batch;
@@ -63,6 +75,9 @@ pub trait Tables: Send + Sync + 'static {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
     ) -> Result<(), TablesError>;
 
+    /// The tables as they are now, for as long as the result lives. What it shows cannot be reclaimed meanwhile.
+    fn freeze(&self) -> Self::Frozen<'_>;
+
     /// Does everything in the batch; readers see all of it or nothing. It becomes durable with the next flush at the latest.
     ///
     /// # Errors
@@ -77,6 +92,23 @@ pub trait Tables: Send + Sync + 'static {
 
     /// Bytes on disk, or in memory if there is no disk; about.
     fn size(&self) -> u64;
+
+    /// How many keys there are; about.
+    fn rows(&self) -> u64;
+}
+
+/// One state of tables.
+pub trait Frozen {
+    /// [`Tables::scan`], always of the same state. What is read once in a while leaves no trace in caches.
+    ///
+    /// # Errors
+    /// [`TablesError`] if something cannot be read.
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    ) -> Result<(), TablesError>;
 }
 
 /// Looks keys up in tables that nobody changes meanwhile.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, Options, ReadOptions, SliceTransform,
-    WriteBatch, WriteOptions,
+    Snapshot, WriteBatch, WriteOptions,
 };
 
-use super::{Finder, SUFFIX, Step, TableBatch, Tables, TablesError};
+use super::{Finder, Frozen, SUFFIX, Step, TableBatch, Tables, TablesError};
 
 /// How much memory the state's tables take.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -26,6 +26,9 @@ impl Default for StateSettings {
         }
     }
 }
+
+/// How far ahead a frozen state is read.
+const READ_AHEAD: usize = 1 << 20;
 
 /// Tables in a RocksDB folder: one column family, no write-ahead log.
 ///
@@ -135,8 +138,65 @@ fn options(settings: StateSettings) -> Options {
     options
 }
 
+/// Shows the keys from `from` on and before `to` with a cursor, as `visit` directs.
+fn walk<'db>(
+    from: &[u8],
+    to: Option<&[u8]>,
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    open: impl FnOnce(ReadOptions) -> DBRawIterator<'db>,
+) -> Result<(), rocksdb::Error> {
+    if to.is_some_and(|to| from >= to) {
+        return Ok(());
+    }
+    let mut options = ReadOptions::default();
+    options.set_total_order_seek(true);
+    if let Some(to) = to {
+        options.set_iterate_upper_bound(to);
+    }
+    let mut cursor = open(options);
+    cursor.seek(from);
+    while let Some((key, value)) = cursor.item() {
+        match visit(key, value) {
+            Step::Next => cursor.next(),
+            Step::Seek(target) => {
+                assert!(
+                    target.as_slice() > key,
+                    "a scan goes forward: to {target:?} from {key:?}"
+                );
+                cursor.seek(target);
+            }
+            Step::Stop => return Ok(()),
+        }
+    }
+    cursor.status()
+}
+
+/// A state of [`RocksTables`] that RocksDB keeps until this is dropped.
+pub struct FrozenRocks<'t> {
+    snapshot: Snapshot<'t>,
+    tables: &'t RocksTables,
+}
+
+impl Frozen for FrozenRocks<'_> {
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    ) -> Result<(), TablesError> {
+        let walked = walk(from, to, visit, |mut options| {
+            // What clients read stays in the cache, and the disk is read in large pieces.
+            options.fill_cache(false);
+            options.set_readahead_size(READ_AHEAD);
+            self.snapshot.raw_iterator_opt(options)
+        });
+        walked.map_err(|error| self.tables.failed("read", &error))
+    }
+}
+
 impl Tables for RocksTables {
     type Batch = WriteBatch;
+    type Frozen<'t> = FrozenRocks<'t>;
 
     fn batch(&self, bytes: usize) -> WriteBatch {
         WriteBatch::with_capacity_bytes(bytes)
@@ -165,30 +225,15 @@ impl Tables for RocksTables {
         to: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
     ) -> Result<(), TablesError> {
-        if to.is_some_and(|to| from >= to) {
-            return Ok(());
+        let walked = walk(from, to, visit, |options| self.db.raw_iterator_opt(options));
+        walked.map_err(|error| self.failed("read", &error))
+    }
+
+    fn freeze(&self) -> FrozenRocks<'_> {
+        FrozenRocks {
+            snapshot: self.db.snapshot(),
+            tables: self,
         }
-        let mut options = ReadOptions::default();
-        options.set_total_order_seek(true);
-        if let Some(to) = to {
-            options.set_iterate_upper_bound(to);
-        }
-        let mut cursor = self.db.raw_iterator_opt(options);
-        cursor.seek(from);
-        while let Some((key, value)) = cursor.item() {
-            match visit(key, value) {
-                Step::Next => cursor.next(),
-                Step::Seek(target) => {
-                    assert!(
-                        target.as_slice() > key,
-                        "a scan goes forward: to {target:?} from {key:?}"
-                    );
-                    cursor.seek(target);
-                }
-                Step::Stop => return Ok(()),
-            }
-        }
-        cursor.status().map_err(|error| self.failed("read", &error))
     }
 
     fn write(&self, batch: WriteBatch) -> Result<(), TablesError> {
@@ -207,6 +252,10 @@ impl Tables for RocksTables {
 
     fn size(&self) -> u64 {
         self.property("rocksdb.total-sst-files-size") + self.property("rocksdb.cur-size-all-mem-tables")
+    }
+
+    fn rows(&self) -> u64 {
+        self.property("rocksdb.estimate-num-keys")
     }
 }
 
