@@ -24,8 +24,8 @@
 //! Journal, [`Store`] and RocksDB are behind the feature `rocks`, which is on unless it is turned off: the simulator runs the
 //! real state machine without compiling RocksDB.
 //!
-//! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: snapshots for nodes that are
-//! far behind (C3), sessions (X1), leases, compaction of old versions.
+//! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: sessions (X1), leases,
+//! compaction of old versions.
 
 #[cfg(feature = "rocks")]
 pub mod journal;

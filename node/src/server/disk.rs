@@ -44,7 +44,16 @@ pub(super) fn open(
     }
     let mut told = StoreSettings::default();
     told.journal.sync_delay = settings.sync_delay;
-    Store::open(dir, &identity, told, hooks, registry).map_err(during("cannot open the data folder"))
+    let store = Store::open(dir, &identity, told, hooks, registry).map_err(during("cannot open the data folder"))?;
+    let (applied, trimmed) = (store.recovered.applied, store.recovered.trimmed);
+    if applied < trimmed {
+        return Err(Failure(format!(
+            "the state in {} has applied only up to slot {applied}, but the journal beside it begins behind slot {trimmed}: \
+             the state must be fetched from a peer, which is not possible yet",
+            dir.display()
+        )));
+    }
+    Ok(store)
 }
 
 /// What the journal's thread does when something is durable: messages leave, the driver hears of it.

@@ -139,25 +139,51 @@ impl Journal {
         })
     }
 
-    /// What the journal holds, for a state machine that has durably applied every slot up to `applied`.
-    ///
-    /// Every slot above the trimmed prefix and up to the chosen prefix must be there. An applied slot was durable here
-    /// before it was applied, so `applied` is also a lower bound of what must be there: a journal that lost its end is
-    /// noticed (A6).
+    /// [`Journal::recover_beside`] a state machine that has applied every slot up to `applied` itself.
     ///
     /// # Errors
     /// [`OpenError::Damaged`], naming the slot that is missing or does not read.
     pub fn recover(&self, applied: Slot) -> Result<Recovered, OpenError> {
+        self.recover_beside(applied, Slot::ZERO)
+    }
+
+    /// What the journal holds, for a state machine that has durably applied every slot up to `applied`, the first of them
+    /// up to `installed` by taking over a peer's state (C3).
+    ///
+    /// Every slot above the trimmed prefix and up to the chosen prefix must be there, except those that came with a peer's
+    /// state. A slot that this node applied itself was durable here before, so `applied` is also a lower bound of what must
+    /// be there: a journal that lost its end is noticed (A6).
+    ///
+    /// The journal trims itself to `installed`, and so reports it as trimmed: whatever it holds at or below it, values that
+    /// were never chosen among it, is of no use to anybody. What it holds above stays, and so does the promise (A7). A state
+    /// that is *older* than the journal's beginning is no reason to refuse: it can be fetched again, promises cannot.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`], naming the slot that is missing or does not read.
+    pub fn recover_beside(&self, applied: Slot, installed: Slot) -> Result<Recovered, OpenError> {
+        assert!(
+            installed <= applied,
+            "C3: a state that was installed at slot {installed} has applied only up to slot {applied}"
+        );
         let marks = self.engine.marks().map_err(|reason| self.unreadable(reason))?;
-        if marks.trimmed > applied {
-            return Err(self.damaged(format!(
-                "it begins behind slot {}, but the state has applied only up to slot {applied}: the state is older than \
-                 the journal",
-                marks.trimmed
-            )));
-        }
+        let trimmed = marks.trimmed.max(installed);
         let chosen = marks.chosen.max(applied);
-        let mut next = marks.trimmed.next();
+        let log = self.scan_log(trimmed, applied, chosen)?;
+        if trimmed > marks.trimmed {
+            self.queue.trim_at_once(trimmed);
+        }
+        Ok(Recovered {
+            promised: marks.promised,
+            chosen,
+            applied,
+            trimmed,
+            log,
+        })
+    }
+
+    /// The entries above `trimmed` and `applied`. Those from `trimmed` to `chosen` must be there.
+    fn scan_log(&self, trimmed: Slot, applied: Slot, chosen: Slot) -> Result<Vec<(Slot, Logged)>, OpenError> {
+        let mut next = trimmed.next();
         let mut log = Vec::new();
         let mut fault = None;
         self.engine
@@ -184,16 +210,19 @@ impl Journal {
         if next <= chosen {
             return Err(self.damaged(format!(
                 "slot {next} is missing, although every slot from {} to {chosen} was recorded as chosen or applied",
-                marks.trimmed.next()
+                trimmed.next()
             )));
         }
-        Ok(Recovered {
-            promised: marks.promised,
-            chosen,
-            applied,
-            trimmed: marks.trimmed,
-            log,
-        })
+        Ok(log)
+    }
+
+    /// Every slot up to here is gone.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the journal cannot be read.
+    pub fn trimmed(&self) -> Result<Slot, OpenError> {
+        let marks = self.engine.marks().map_err(|reason| self.unreadable(reason))?;
+        Ok(marks.trimmed)
     }
 
     /// Queues writes, which must be numbered in the order in which they are submitted. Never blocks on the disk.

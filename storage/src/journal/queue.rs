@@ -19,6 +19,8 @@ struct Waiting {
     writes: Vec<Write>,
     bytes: usize,
     trim: Slot,
+    /// What may be forgotten is forgotten with the next commit, however little it is.
+    at_once: bool,
     ended: Option<JournalError>,
 }
 
@@ -29,6 +31,8 @@ pub(super) struct Work {
     pub(super) bytes: usize,
     /// Everything up to here may be forgotten.
     pub(super) trim: Slot,
+    /// That is not to wait until it is worth the while.
+    pub(super) at_once: bool,
     /// No work follows.
     pub(super) last: bool,
 }
@@ -75,6 +79,11 @@ impl Queue {
         self.arrived.notify_one();
     }
 
+    pub(super) fn trim_at_once(&self, to: Slot) {
+        self.lock().at_once = true;
+        self.trim(to);
+    }
+
     /// Waits until there are writes, or more than `trim` may be forgotten, or no work follows; takes everything.
     pub(super) fn take(&self, trim: Slot) -> Work {
         let mut waiting = self.lock();
@@ -88,6 +97,7 @@ impl Queue {
             writes: std::mem::take(&mut waiting.writes),
             bytes: std::mem::take(&mut waiting.bytes),
             trim: waiting.trim,
+            at_once: std::mem::take(&mut waiting.at_once),
             last: waiting.ended.is_some(),
         }
     }

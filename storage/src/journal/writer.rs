@@ -96,10 +96,11 @@ impl Writer {
                 writes,
                 bytes,
                 trim,
+                at_once,
                 last,
             } = self.queue.take(asked);
             asked = trim;
-            let (changes, messages, newest) = self.gather(writes, trim);
+            let (changes, messages, newest) = self.gather(writes, trim, at_once);
             if let Err(reason) = self.commit(&changes, bytes) {
                 return alarm.raise(JournalError::Write(reason));
             }
@@ -123,7 +124,12 @@ impl Writer {
     }
 
     /// Turns the records of many writes into one set of changes, and puts their messages in one row.
-    fn gather(&mut self, writes: Vec<Write>, trim: Slot) -> (Changes, Vec<paxos::Envelope>, Option<WriteId>) {
+    fn gather(
+        &mut self,
+        writes: Vec<Write>,
+        trim: Slot,
+        at_once: bool,
+    ) -> (Changes, Vec<paxos::Envelope>, Option<WriteId>) {
         if !writes.is_empty() {
             self.metrics.batch_writes.observe(writes.len() as f64);
         }
@@ -146,7 +152,7 @@ impl Writer {
         }
         self.bytes_since_trim += changes.entries.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         let slots = trim.0.saturating_sub(self.marks.trimmed.0);
-        if slots >= TRIM_SLOTS || (slots > 0 && self.bytes_since_trim >= TRIM_BYTES) {
+        if slots >= TRIM_SLOTS || (slots > 0 && (at_once || self.bytes_since_trim >= TRIM_BYTES)) {
             // A7: only chosen slots are trimmed, whether or not the mark has caught up.
             if trim > self.marks.chosen {
                 self.marks.chosen = trim;

@@ -42,7 +42,7 @@ impl Progress {
     }
 
     /// What the tables say; empty tables are at the start.
-    pub(super) fn load(tables: &impl Tables) -> Result<Progress, TablesError> {
+    pub(crate) fn load(tables: &impl Tables) -> Result<Progress, TablesError> {
         match tables.get(keys::META)? {
             Some(bytes) => Progress::decode(&bytes),
             None => Ok(Progress::START),
@@ -53,7 +53,7 @@ impl Progress {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Progress, TablesError> {
         let numbers: [u8; LEN] = match <[u8; LEN]>::try_from(bytes) {
             Ok(numbers) if numbers[0] == FORMAT => numbers,
-            _ => return Err(TablesError::Damaged { what: fault(bytes) }),
+            _ => return Err(fault(bytes)),
         };
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| numbers[at + index]));
         Ok(Progress {
@@ -64,12 +64,15 @@ impl Progress {
     }
 }
 
-fn fault(bytes: &[u8]) -> String {
+fn fault(bytes: &[u8]) -> TablesError {
     match bytes.first() {
-        Some(format) if *format > FORMAT => {
-            format!("it is in format {format}, and this build reads formats up to {FORMAT}")
-        }
-        _ => format!("{bytes:?} does not say how far it has come"),
+        Some(format) if *format > FORMAT => TablesError::Newer {
+            found: *format,
+            known: FORMAT,
+        },
+        _ => TablesError::Damaged {
+            what: format!("{bytes:?} does not say how far it has come"),
+        },
     }
 }
 

@@ -14,20 +14,27 @@
 //! | `piece` | the bytes of a piece, with a checksum |
 //! | [`Header`], [`Summary`] | what a snapshot says of itself at its beginning and at its end |
 //! | [`Verifier`] | takes the pieces in order and believes nothing: version, checksum, number, order, and the sums at the end |
-//! | [`Staging`] | verifies pieces and builds the new state from them |
+//! | [`Staging`] | verifies pieces and builds the new state from them, in memory or as a RocksDB folder (`rocks`) |
+//! | [`installed()`] | the mark of a state that came from a peer |
 //!
 //! Not here: who asks whom for which piece (the core does), files, threads.
 
 mod error;
 mod header;
+pub(crate) mod installed;
 mod piece;
+#[cfg(feature = "rocks")]
+pub(crate) mod rocks;
 mod source;
 mod staging;
 mod verifier;
 
 pub use error::SnapshotError;
 pub use header::{Header, Origin, Summary};
+pub use installed::installed;
 pub use piece::{FORMAT, Piece};
+#[cfg(feature = "rocks")]
+pub use rocks::{RocksSink, RocksSinkOptions};
 pub use source::{PIECE_BYTES, Source};
 pub use staging::{MemorySink, Sink, Staging};
 pub use verifier::{TakeRow, Taken, Verifier};

@@ -4,6 +4,7 @@ use paxos::{ClusterId, Slot};
 
 use super::error::SnapshotError;
 use super::header::{Header, Summary};
+use super::installed;
 use super::verifier::{Taken, Verifier};
 use crate::tables::{MemoryTables, TableBatch, Tables, TablesError};
 
@@ -115,7 +116,10 @@ impl Sink for MemorySink {
         self.tables.write(batch)
     }
 
-    fn finish(self, _summary: &Summary) -> Result<MemoryTables, TablesError> {
+    fn finish(self, summary: &Summary) -> Result<MemoryTables, TablesError> {
+        let mut batch = self.tables.batch(64);
+        installed::mark(&mut batch, summary.header.progress.applied);
+        self.tables.write(batch)?;
         self.tables.flush()?;
         Ok(self.tables)
     }

@@ -1,5 +1,7 @@
 //! A node's data folder: journal and state, opened together.
 
+mod state;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,7 @@ use thiserror::Error;
 
 use crate::journal::{Hooks, Identity, Journal, JournalSettings, OpenError};
 use crate::machine::{HEAD_CACHE_BYTES, Machine};
+use crate::snapshot::installed;
 use crate::tables::{RocksTables, StateSettings, TableBatch, Tables, TablesError};
 
 /// Everything a node remembers, opened and checked.
@@ -100,20 +103,21 @@ impl Store {
         if fs::read_dir(dir).map_err(folder)?.next().is_some() {
             return Err(StoreError::NotEmpty { dir: dir.to_owned() });
         }
-        let tables = RocksTables::open(&state(dir), true, StateSettings::default())?;
+        let tables = RocksTables::open(&state_dir(dir), true, StateSettings::default())?;
         let mut batch = tables.batch(128);
-        TableBatch::put(&mut batch, OWNER, &identity.to_bytes());
+        put_owner(&mut batch, identity);
         tables.write(batch)?;
         tables.flush()?;
-        Journal::create(&journal(dir), identity)?;
+        Journal::create(&journal_dir(dir), identity)?;
         Ok(())
     }
 
-    /// Opens the store in `dir` if it is whole and belongs to `expected`.
+    /// Opens the store in `dir` if its journal is whole and belongs to `expected`.
     ///
-    /// The journal is opened first and holds the folder against a second process. Then the two are compared: the state
-    /// may lag behind, for the journal replays what it misses, but must not be older than where the journal begins, nor
-    /// ahead of where it ends.
+    /// The journal is opened first and holds the folder against a second process. Then a state that was fetched from a peer
+    /// is installed, if there is one and it is newer; and a state that is damaged or missing is replaced by an empty one, for
+    /// it can be fetched again. The state may lag behind the journal, which replays what it misses, or behind the journal's
+    /// beginning; but it must not be ahead of the journal's end (A6).
     ///
     /// # Errors
     /// [`StoreError`]: the node must not take part.
@@ -124,25 +128,39 @@ impl Store {
         hooks: Hooks,
         registry: &Registry,
     ) -> Result<Store, StoreError> {
-        let journal = Journal::open(&journal(dir), expected, settings.journal, hooks, registry)?;
-        let tables = RocksTables::open(&state(dir), false, settings.state)?;
-        if let Some(what) = foreign(&tables, expected)? {
-            return Err(StoreError::Foreign { dir: state(dir), what });
-        }
+        let journal = Journal::open(&journal_dir(dir), expected, settings.journal, hooks, registry)?;
+        let tables = state::open(dir, expected, settings.state, &journal)?;
+        let installed = installed(&tables)?;
         let machine = Machine::open(tables, settings.head_cache_bytes)?;
-        let recovered = journal.recover(machine.progress().applied)?;
+        let recovered = journal.recover_beside(machine.progress().applied, installed)?;
         Ok(Store {
             journal,
             machine,
             recovered,
         })
     }
+
+    /// Has the state in `dir` set aside and fetched again from a peer when the node starts next: what is read there is not
+    /// what was written. The journal keeps its word, so the node goes on voting. May be called while the store is open.
+    ///
+    /// # Errors
+    /// What the system says; then nothing is changed.
+    pub fn condemn_state(dir: &Path, why: &str) -> std::io::Result<()> {
+        state::condemn(dir, why)
+    }
+}
+
+/// Writes down whose the state is.
+pub(crate) fn put_owner(batch: &mut impl TableBatch, owner: &Identity) {
+    batch.put(OWNER, &owner.to_bytes());
 }
 
 /// How the state's owner differs from the expected one, if it does.
-fn foreign(tables: &RocksTables, expected: &Identity) -> Result<Option<String>, TablesError> {
+pub(crate) fn foreign(tables: &RocksTables, expected: &Identity) -> Result<Option<String>, TablesError> {
     let Some(owner) = tables.get(OWNER)? else {
-        return Ok(Some("it does not say whose it is".to_owned()));
+        return Err(TablesError::Damaged {
+            what: "it does not say whose it is".to_owned(),
+        });
     };
     Ok(match Identity::from_bytes(&owner) {
         Some(owner) => owner.differences(expected),
@@ -150,10 +168,15 @@ fn foreign(tables: &RocksTables, expected: &Identity) -> Result<Option<String>, 
     })
 }
 
-fn journal(dir: &Path) -> PathBuf {
+pub(crate) fn journal_dir(dir: &Path) -> PathBuf {
     dir.join("journal")
 }
 
-fn state(dir: &Path) -> PathBuf {
+pub(crate) fn state_dir(dir: &Path) -> PathBuf {
     dir.join("state")
+}
+
+/// Where a state is built that is fetched from a peer.
+pub(crate) fn incoming_dir(dir: &Path) -> PathBuf {
+    dir.join("incoming")
 }

@@ -17,7 +17,7 @@
 
 mod memory;
 #[cfg(feature = "rocks")]
-mod rocks;
+pub(crate) mod rocks;
 
 pub use memory::{FrozenMemory, MemoryTables};
 #[cfg(feature = "rocks")]
@@ -146,6 +146,14 @@ pub enum TablesError {
         verb: &'static str,
         /// What the engine says.
         reason: String,
+    },
+    /// A newer build wrote them.
+    #[error("the state is in format {found}, and this build reads formats up to {known}: start a newer build")]
+    Newer {
+        /// Their format.
+        found: u8,
+        /// The newest that this build reads.
+        known: u8,
     },
     /// What was read is not what the state machine writes.
     #[error("the state is damaged: {what}")]

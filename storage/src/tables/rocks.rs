@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, Options, ReadOptions, SliceTransform,
-    Snapshot, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, IngestExternalFileOptions, Options,
+    ReadOptions, SliceTransform, Snapshot, WriteBatch, WriteOptions,
 };
 
 use super::{Finder, Frozen, SUFFIX, Step, TableBatch, Tables, TablesError};
@@ -44,12 +44,13 @@ impl RocksTables {
     /// Opens the tables in `dir`, and makes them first if `create`.
     ///
     /// # Errors
-    /// [`TablesError`] with what RocksDB says; for example that the folder is missing, damaged or in use.
+    /// [`TablesError::Damaged`] if files are missing or not what was written, [`TablesError::Engine`] for all else that
+    /// RocksDB says; for example that the folder is in use.
     pub fn open(dir: &Path, create: bool, settings: StateSettings) -> Result<RocksTables, TablesError> {
         let mut options = options(settings);
         options.create_if_missing(create);
         options.set_error_if_exists(create);
-        let db = DB::open(&options, dir).map_err(|error| failed(dir, "opened", &error))?;
+        let db = DB::open(&options, dir).map_err(|error| refusal(dir, &error))?;
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
         Ok(RocksTables {
@@ -84,6 +85,22 @@ impl RocksTables {
         }
     }
 
+    /// Takes files of sorted rows over as they are; they are gone from where they were. The rows of all files are in
+    /// ascending order, so there is nothing to compact.
+    ///
+    /// # Errors
+    /// [`TablesError`]; how much was taken is then unknown.
+    pub(crate) fn ingest(&self, files: &[PathBuf]) -> Result<(), TablesError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        self.db
+            .ingest_external_file_opts(&options, files.to_vec())
+            .map_err(|error| self.failed("filled", &error))
+    }
+
     fn failed(&self, verb: &'static str, error: &rocksdb::Error) -> TablesError {
         failed(&self.place, verb, error)
     }
@@ -93,7 +110,20 @@ impl RocksTables {
     }
 }
 
-fn failed(place: &Path, verb: &'static str, error: &rocksdb::Error) -> TablesError {
+/// Why tables do not open, sorted into what reading them again would not mend, and all else.
+fn refusal(place: &Path, error: &rocksdb::Error) -> TablesError {
+    let reason = error.to_string();
+    let gone = reason.contains("No such file") || reason.contains("does not exist");
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption => TablesError::Damaged { what: reason },
+        rocksdb::ErrorKind::IOError | rocksdb::ErrorKind::InvalidArgument if gone => {
+            TablesError::Damaged { what: reason }
+        }
+        _ => failed(place, "opened", error),
+    }
+}
+
+pub(crate) fn failed(place: &Path, verb: &'static str, error: &rocksdb::Error) -> TablesError {
     TablesError::Engine {
         place: place.display().to_string(),
         verb,
@@ -110,7 +140,7 @@ fn has_group(key: &[u8]) -> bool {
     key.len() > SUFFIX
 }
 
-fn options(settings: StateSettings) -> Options {
+pub(crate) fn options(settings: StateSettings) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_bloom_filter(10.0, false);
     blocks.set_whole_key_filtering(false);
