@@ -175,7 +175,11 @@ impl Replica {
 
     /// A node far behind takes no further votes: they would only pile up in memory.
     fn may_hold(&self, slot: Slot) -> bool {
-        slot <= self.log.chosen.plus(WINDOWS_AHEAD * self.configurations.alpha())
-            && self.log.bytes() < MAX_UNAPPLIED_BYTES + self.options.cache_bytes
+        slot <= self.log.chosen.plus(WINDOWS_AHEAD * self.configurations.alpha()) && !self.log_is_full()
+    }
+
+    /// Whether so much waits to be applied that no more is taken.
+    pub(crate) fn log_is_full(&self) -> bool {
+        self.log.bytes() >= MAX_UNAPPLIED_BYTES + self.options.cache_bytes
     }
 }

@@ -1,4 +1,4 @@
-//! Catching up: fetching chosen values that this node missed, nearest peer first (rules C1, C4, L7).
+//! Catching up: fetching chosen values that this node missed, nearest peer first (rules C1, C3, C4, L7).
 
 use alloc::vec::Vec;
 
@@ -28,6 +28,8 @@ pub(crate) struct CatchUp {
     asked: Option<Address>,
     /// Who could not help since the chosen prefix last grew.
     tried: Vec<NodeId>,
+    /// Who said, since the chosen prefix last grew, that it no longer has what comes next.
+    trimmed: Vec<Address>,
     /// The chosen prefix when somebody was last asked.
     since: Slot,
 }
@@ -39,7 +41,7 @@ impl Replica {
             self.catch_up = CatchUp::default();
             return;
         }
-        if self.catch_up.due.is_some() {
+        if self.catch_up.due.is_some() || self.awaits_snapshot() {
             return;
         }
         let far = self.log.known > self.log.chosen.plus(self.configurations.alpha());
@@ -64,7 +66,19 @@ impl Replica {
         self.fetch();
     }
 
+    /// Begins anew with asking for log entries, at that time.
+    pub(crate) fn restart_catch_up(&mut self, at: Time) {
+        self.catch_up = CatchUp {
+            due: Some(at),
+            ..CatchUp::default()
+        };
+    }
+
     fn fetch(&mut self) {
+        if self.log.chosen > self.catch_up.since {
+            self.catch_up.tried.clear();
+            self.catch_up.trimmed.clear();
+        }
         let mut peers = self.peers();
         peers.sort_by_key(|peer| self.round_trip(peer.node));
         let untried = peers
@@ -73,15 +87,24 @@ impl Replica {
             .find(|peer| !self.catch_up.tried.contains(&peer.node));
         if untried.is_none() {
             self.catch_up.tried.clear();
+            let trimmed = core::mem::take(&mut self.catch_up.trimmed);
+            if !trimmed.is_empty() {
+                // C3: everybody was asked, and whoever answered has trimmed what comes next.
+                self.catch_up = CatchUp::default();
+                return self.ask_for_snapshot(&trimmed);
+            }
         }
         let Some(peer) = untried.or(peers.first().copied()) else {
             return;
         };
+        self.catch_up.due = Some(self.now + self.patience());
+        if self.log_is_full() {
+            return;
+        }
         let from = self.log.chosen.next();
         let to = self.log.known.min(self.log.chosen.plus(FETCH_SLOTS));
         self.catch_up.asked = Some(peer);
         self.catch_up.since = self.log.chosen;
-        self.catch_up.due = Some(self.now + self.patience());
         self.send(peer, Message::Fetch { from, to });
     }
 
@@ -154,6 +177,7 @@ impl Replica {
             self.catch_up.asked = None;
             if self.log.chosen > self.catch_up.since {
                 self.catch_up.tried.clear();
+                self.catch_up.trimmed.clear();
             } else {
                 self.catch_up.tried.push(from.node);
             }
@@ -189,11 +213,11 @@ impl Replica {
         if self.catch_up.asked == Some(from) {
             self.catch_up.asked = None;
             self.catch_up.tried.push(from.node);
+            self.catch_up.trimmed.push(from);
             if self.catch_up.tried.len() >= self.peers().len() {
                 self.event(Event::OutOfReach { trimmed });
-            } else {
-                self.fetch();
             }
+            self.fetch();
         }
     }
 }

@@ -13,7 +13,7 @@ use quorum::{Configuration, Epoch, Incarnation, NodeId};
 
 use crate::ballot::{Ballot, Slot};
 use crate::effect::{Logged, Refusal};
-use crate::message::{Address, ClusterId, Envelope, Message, Vote};
+use crate::message::{Address, ClusterId, Envelope, Message, SnapshotId, Vote};
 use crate::value::{Batch, Command, CommandId, Value};
 
 /// Why bytes are not what they should be.
@@ -105,6 +105,7 @@ record! {
     CommandId { origin, boot, sequence }
     Command { id, payload }
     Vote { slot, ballot, value }
+    SnapshotId { slot, serial }
 }
 
 impl Field for bool {
@@ -307,6 +308,9 @@ messages! {
     16 Fetch { from, to }
     17 Chosen { from, values, chosen }
     18 Trimmed { trimmed }
+    19 AskSnapshot { least, snapshot, from, count }
+    20 SnapshotPiece { snapshot, number, last, payload }
+    21 SnapshotGone { snapshot }
 }
 record! { Envelope { cluster, from, to, epoch, message } }
 
@@ -325,6 +329,7 @@ impl Envelope {
     pub fn encode(&self) -> Bytes {
         let hint = match &self.message {
             Message::Accept { value, .. } => value.size(),
+            Message::SnapshotPiece { payload, .. } => payload.len(),
             Message::Forward { commands, .. } => commands.iter().map(Command::encoded_len).sum(),
             _ => 0,
         };

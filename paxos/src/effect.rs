@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorum::{Configuration, NodeId};
 
 use crate::ballot::{Ballot, Slot};
-use crate::message::{Address, ClusterId, Envelope};
+use crate::message::{Address, ClusterId, Envelope, SnapshotId};
 use crate::time::Time;
 use crate::value::Value;
 
@@ -55,6 +55,39 @@ pub enum Input {
         /// The values.
         values: Vec<Value>,
     },
+    /// A piece that [`Output::ReadSnapshot`] asked for, in the order of their numbers.
+    SnapshotRead {
+        /// Who wants it.
+        peer: Address,
+        /// Which snapshot it is of: the one that was asked for, or a new one.
+        snapshot: SnapshotId,
+        /// Which piece, from 0.
+        number: u64,
+        /// Whether it is the last.
+        last: bool,
+        /// Its bytes; far shorter than a frame may be.
+        payload: Bytes,
+    },
+    /// Another answer to [`Output::ReadSnapshot`]: there is no such snapshot any more, or none can be made now.
+    SnapshotGone {
+        /// Who wants it.
+        peer: Address,
+        /// Which was asked for.
+        snapshot: Option<SnapshotId>,
+    },
+    /// The answer to [`Output::StageSnapshot`]: the piece is taken. If it was the last, then the whole snapshot is verified,
+    /// durable, and will be installed whenever the node starts next.
+    SnapshotStaged {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Which piece.
+        number: u64,
+    },
+    /// Another answer to [`Output::StageSnapshot`]: the piece, or the whole, did not verify. What was staged is dropped.
+    SnapshotRefused {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+    },
     /// The round trip to a peer as the transport measures it.
     RoundTrip {
         /// The peer.
@@ -87,6 +120,36 @@ pub enum Output {
         to: Slot,
         /// Stop once this many bytes are read (at least one value is returned).
         max_bytes: usize,
+    },
+    /// Read pieces of a snapshot for a peer that is behind every log; each is reported with [`Input::SnapshotRead`].
+    ReadSnapshot {
+        /// Who wants them.
+        peer: Address,
+        /// Which snapshot. `None`: one of the state as it is now; if the one made last for this peer was hardly read, that
+        /// one will do, for questions are repeated.
+        snapshot: Option<SnapshotId>,
+        /// The first piece.
+        from: u64,
+        /// How many pieces, if there are so many.
+        count: u64,
+    },
+    /// Put a piece of a peer's snapshot beside the state machine. Pieces of one snapshot come in the order of their numbers;
+    /// number 0 begins a snapshot and drops whatever was staged before.
+    StageSnapshot {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Which piece, from 0.
+        number: u64,
+        /// Whether it is the last.
+        last: bool,
+        /// Its bytes, not verified yet.
+        payload: Bytes,
+    },
+    /// The staged snapshot of this slot is to take the place of the state machine: the process ends here, and starts again
+    /// with what it then finds on its disk.
+    InstallSnapshot {
+        /// The applied slot that it shows.
+        slot: Slot,
     },
     /// The journal may forget every slot up to here.
     Trim(Slot),
@@ -246,11 +309,40 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
-    /// This node needs slots that every peer it knows has trimmed.
+    /// This node needs slots that every peer it hears has trimmed: it asks for a snapshot (C3).
     OutOfReach {
         /// The peer's trimmed prefix.
         trimmed: Slot,
     },
+    /// The first piece of a snapshot is here.
+    SnapshotBegun {
+        /// Who sends it.
+        peer: NodeId,
+        /// Which.
+        snapshot: SnapshotId,
+    },
+    /// A snapshot, or the attempt to get one, came to nothing. Another attempt follows if one is needed.
+    SnapshotAbandoned {
+        /// Who was asked.
+        peer: NodeId,
+        /// Why.
+        reason: Abandoned,
+    },
+}
+
+/// Why a snapshot was given up.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Abandoned {
+    /// The peer did not answer, or no longer.
+    Silent,
+    /// The peer has no such snapshot, or cannot make one.
+    Gone,
+    /// The snapshot is of a slot that this node has applied already, or of one below its journal's beginning.
+    Old,
+    /// Its pieces do not verify.
+    Refused,
+    /// The log brought what was missing.
+    Overtaken,
 }
 
 /// What a node is told once, when it is built. All durations are on the node's own clock.
@@ -284,9 +376,14 @@ pub struct Options {
     pub max_queued_bytes: usize,
     /// Bytes of applied entries kept in memory for peers that are slightly behind.
     pub cache_bytes: usize,
-    /// Applied slots kept in the journal for peers that are slightly behind.
+    /// Applied slots kept in the journal although every member has them.
     pub keep_slots: u64,
-    /// Slots that are trimmed together, because forgetting a range costs about the same whatever its length.
+    /// Slots that the journal keeps at most for members that lack them, as far as this node's state holds them durably (C4).
+    pub max_log_slots: u64,
+    /// Bytes of values that it keeps at most for them. While a peer reads a snapshot, four times the limits.
+    pub max_log_bytes: u64,
+    /// Slots that are trimmed together, because forgetting a range costs about the same whatever its length; fewer, if they are
+    /// large.
     pub trim_step: u64,
     /// Most bytes of values in one page of a promise (L9); one vote is reported even if it is larger.
     pub page_bytes: usize,
@@ -301,8 +398,11 @@ pub struct Recovered {
     pub chosen: Slot,
     /// The state machine has durably applied everything up to here; the core asks for what follows again.
     pub applied: Slot,
-    /// Every slot up to here is gone from the journal.
+    /// Every slot up to here is gone from the journal. Beyond `applied`, if the state machine was lost: then the node votes as
+    /// before and asks for a snapshot (C3).
     pub trimmed: Slot,
-    /// What the journal holds of the slots above `applied`, in slot order.
+    /// Bytes of the values that the journal holds of the slots from `trimmed` on and up to `applied`; an estimate will do.
+    pub log_bytes: u64,
+    /// What the journal holds of the slots above `applied` and `trimmed`, in slot order.
     pub log: Vec<(Slot, Logged)>,
 }

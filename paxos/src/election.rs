@@ -125,7 +125,8 @@ impl Replica {
     pub(crate) fn election_deadline(&self) -> Time {
         match &self.role {
             Role::Leading(_) => Time::NEVER,
-            _ if !self.configurations.is_voter(self.me()) => Time::NEVER,
+            // C3: without its state it could not lead.
+            _ if !self.configurations.is_voter(self.me()) || self.lacks_state() => Time::NEVER,
             Role::Preparing(candidacy) => self.election.timeout_at.min(candidacy.resend_at),
             _ => self.election.timeout_at,
         }

@@ -23,6 +23,8 @@ impl Replica {
             election,
             learner,
             catch_up,
+            snapshots,
+            trimming,
             proposals,
             reads,
             round_trips,
@@ -39,7 +41,7 @@ impl Replica {
         configurations.newest().fingerprint().hash(into);
         (promised, highest, role, election).hash(into);
         log.fingerprint(*persisted, into);
-        (learner, catch_up, proposals, reads, round_trips).hash(into);
+        (learner, catch_up, snapshots, trimming, proposals, reads, round_trips).hash(into);
         (last_write.0 - persisted.0).hash(into);
     }
 }

@@ -1,4 +1,4 @@
-//! The learner: which slots are chosen, and handing them to the applier in order (rules C1, C2, C4).
+//! The learner: which slots are chosen, and handing them to the applier in order (rules C1, C2).
 
 use crate::ballot::{Ballot, Slot};
 use crate::effect::{Entry, Logged, Output, Record};
@@ -13,8 +13,6 @@ pub(crate) struct Learner {
     commit: (Ballot, Slot),
     /// The chosen prefix that the journal was last told.
     recorded: Slot,
-    /// Every member has applied this prefix durably.
-    everywhere: Slot,
 }
 
 impl Learner {
@@ -89,7 +87,8 @@ impl Replica {
     /// An entry waits until this node's own copy is durable. So whatever the state machine has applied, the journal
     /// holds as it was chosen, and can serve it to others after any crash.
     pub(crate) fn hand_over(&mut self) {
-        while self.log.handed < self.log.chosen {
+        // C3: a state machine that was lost has nothing to apply entries to.
+        while self.log.handed < self.log.chosen && self.log.handed >= self.log.trimmed {
             let slot = self.log.handed.next();
             let write = self.log.write_of(slot);
             if write.is_none() && mutated(Mutant::HoleSkipped) {
@@ -102,6 +101,7 @@ impl Replica {
             }
             let value = self.log.value(slot).expect("the cell was just read").clone();
             self.note_handed(&value);
+            self.note_length(slot, value.size());
             self.log.handed = slot;
             self.output(Output::Apply(Entry { slot, value }));
         }
@@ -126,32 +126,5 @@ impl Replica {
         );
         self.log.flushed = self.log.flushed.max(slot);
         self.trim();
-    }
-
-    /// C4: the leader says which prefix every member has durably applied.
-    pub(crate) fn note_everywhere(&mut self, slot: Slot) {
-        self.learner.everywhere = self.learner.everywhere.max(slot);
-        self.trim();
-    }
-
-    /// C4: what this node could do without in its journal: its state machine holds it durably.
-    pub(crate) fn spare(&self) -> Slot {
-        if mutated(Mutant::TrimmedUnflushed) {
-            return self.log.applied;
-        }
-        self.log.flushed
-    }
-
-    /// C4: forgets what this node's state machine holds durably and no member will ask for.
-    fn trim(&mut self) {
-        let mut spare = self.spare().min(self.learner.everywhere).0;
-        if mutated(Mutant::TrimmedAlone) {
-            spare = self.log.flushed.0;
-        }
-        let to = Slot(spare.saturating_sub(self.options.keep_slots));
-        if to.0 >= self.log.trimmed.0 + self.options.trim_step {
-            self.log.trimmed = to;
-            self.output(Output::Trim(to));
-        }
     }
 }

@@ -13,14 +13,16 @@
 //! | `acceptor` | promises and votes (A1–A3, A8, A9, L10) |
 //! | `leader` | proposals, counting votes, announcing, health (L3–L5, L8, E3) |
 //! | `election` | suspecting, canvassing, phase 1, giving way (E1, E2, L1, L2, L6, L7, L9) |
-//! | `learner` | what is chosen, applying in order, trimming (C1, C2, C4) |
+//! | `learner` | what is chosen, applying in order (C1, C2) |
 //! | `catch_up` | fetching what was missed (C1) |
+//! | `snapshot` | a copy of a peer's state, for whoever is behind every log (C3) |
+//! | `trimming` | what the journal may forget (C4) |
 //! | `reads` | linearizable reads (D1, D2, D6) |
 //! | `proposals` | commands from client to log, and what becomes of them (L6, X2) |
 //!
 //! `mutant` lists the ways in which tests make it wrong on purpose, which no build but a test's contains.
 //!
-//! What is not here yet: reconfiguration (every slot is asked for its configuration already), leases, snapshots, sessions.
+//! What is not here yet: reconfiguration (every slot is asked for its configuration already), leases, sessions.
 #![no_std]
 
 extern crate alloc;
@@ -44,16 +46,19 @@ mod proposals;
 mod reads;
 mod replica;
 mod rng;
+mod snapshot;
 mod status;
 mod time;
+mod trimming;
 mod value;
 
 pub use ballot::{Ballot, Slot};
 pub use codec::CodecError;
 pub use effect::{
-    Doubt, Entry, Event, Input, Logged, Options, Outcome, Output, Record, Recovered, Refusal, RequestId, Write, WriteId,
+    Abandoned, Doubt, Entry, Event, Input, Logged, Options, Outcome, Output, Record, Recovered, Refusal, RequestId,
+    Write, WriteId,
 };
-pub use message::{Address, ClusterId, Envelope, Message, Urgency, Vote};
+pub use message::{Address, ClusterId, Envelope, Message, SnapshotId, Urgency, Vote};
 pub use replica::{Replica, Wake};
 pub use status::{Standing, Status};
 pub use time::Time;

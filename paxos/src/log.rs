@@ -1,7 +1,8 @@
 //! The log as one node sees it: the window it holds in memory, and how far each prefix reaches.
 //!
-//! `trimmed ≤ flushed ≤ applied ≤ handed ≤ chosen ≤ known`. Cells at or below `applied` are a cache for peers that are
-//! slightly behind; older ones are in the journal down to `trimmed`.
+//! `trimmed ≤ flushed ≤ applied ≤ handed ≤ chosen ≤ known`, but for a node whose state machine was lost: its `flushed`,
+//! `applied` and `handed` stay below `trimmed` until it has a snapshot (C3). Cells at or below `applied` are a cache for
+//! peers that are slightly behind; older ones are in the journal down to `trimmed`.
 
 use alloc::collections::VecDeque;
 use core::hash::{Hash, Hasher};
@@ -41,16 +42,17 @@ pub(crate) struct Log {
 impl Log {
     /// A log of which everything up to `applied` is in the state machine, durably.
     pub(crate) fn new(trimmed: Slot, applied: Slot) -> Log {
+        let base = applied.max(trimmed);
         Log {
-            base: applied,
+            base,
             cells: VecDeque::new(),
             bytes: 0,
             trimmed,
             flushed: applied,
             applied,
             handed: applied,
-            chosen: applied,
-            known: applied,
+            chosen: base,
+            known: base,
         }
     }
 
@@ -107,7 +109,7 @@ impl Log {
         self.bytes
     }
 
-    /// Every slot up to here is applied, durable in the journal as it was chosen, and no longer in memory.
+    /// Every slot up to here is trimmed, or applied, durable in the journal as it was chosen, and no longer in memory.
     pub(crate) fn evicted(&self) -> Slot {
         self.base
     }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use bytes::Bytes;
 use quorum::{Epoch, Incarnation, Member, NodeId};
 
 use crate::ballot::{Ballot, Slot};
@@ -68,6 +69,15 @@ pub struct Vote {
     pub ballot: Ballot,
     /// For what.
     pub value: Value,
+}
+
+/// Names a snapshot: a copy of the state machine as it was at one slot, which travels in numbered pieces (C3).
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct SnapshotId {
+    /// The applied slot that it shows: the effects of every slot up to here are in it, and of none above.
+    pub slot: Slot,
+    /// A number that the serving process gave it, drawn so that no other snapshot of that slot has it.
+    pub serial: u64,
 }
 
 /// How urgent a message is: kinds of different urgency travel on streams of their own and never wait for each other.
@@ -244,6 +254,33 @@ pub enum Message {
         /// Every slot up to here is gone.
         trimmed: Slot,
     },
+    /// C3: "send me these pieces of a snapshot."
+    AskSnapshot {
+        /// A snapshot of an earlier slot is of no use to the asker.
+        least: Slot,
+        /// Which snapshot; `None`: a new one.
+        snapshot: Option<SnapshotId>,
+        /// The first piece wanted; pieces are numbered from 0.
+        from: u64,
+        /// How many pieces are wanted, if there are so many.
+        count: u64,
+    },
+    /// One piece of a snapshot.
+    SnapshotPiece {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Which piece, from 0.
+        number: u64,
+        /// Whether it is the last.
+        last: bool,
+        /// What only the state machine can read; it carries checksums of its own.
+        payload: Bytes,
+    },
+    /// The sender no longer has that snapshot, or cannot make one: ask for a new one, or somebody else.
+    SnapshotGone {
+        /// Which snapshot; `None`: it was asked for a new one.
+        snapshot: Option<SnapshotId>,
+    },
 }
 
 impl Message {
@@ -265,7 +302,12 @@ impl Message {
             Message::Accept { .. } | Message::Accepted { .. } | Message::Commit { .. } | Message::Forward { .. } => {
                 Urgency::Replication
             }
-            Message::Fetch { .. } | Message::Chosen { .. } | Message::Trimmed { .. } => Urgency::Bulk,
+            Message::Fetch { .. }
+            | Message::Chosen { .. }
+            | Message::Trimmed { .. }
+            | Message::AskSnapshot { .. }
+            | Message::SnapshotPiece { .. }
+            | Message::SnapshotGone { .. } => Urgency::Bulk,
             _ => Urgency::Control,
         }
     }

@@ -21,7 +21,9 @@ use crate::mutant::{Mutant, mutated};
 use crate::proposals::Proposals;
 use crate::reads::Reads;
 use crate::rng::Rng;
+use crate::snapshot::Snapshots;
 use crate::time::Time;
+use crate::trimming::Trimming;
 
 /// Why a replica wants to be woken.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -59,6 +61,8 @@ pub struct Replica {
     pub(crate) election: Election,
     pub(crate) learner: Learner,
     pub(crate) catch_up: CatchUp,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) trimming: Trimming,
     pub(crate) proposals: Proposals,
     pub(crate) reads: Reads,
     pub(crate) round_trips: Vec<(NodeId, Duration)>,
@@ -72,23 +76,26 @@ impl Replica {
     /// A node that starts, or starts again, with what it found on its disk.
     ///
     /// # Panics
-    /// If `recovered` contradicts itself: a trimmed prefix beyond what is applied.
+    /// If `recovered` contradicts itself: a journal that is trimmed beyond what it knows to be chosen, or that lacks a chosen
+    /// slot which is neither trimmed nor applied.
     #[must_use]
     pub fn new(options: Options, recovered: Recovered, seed: u64, now: Time) -> Replica {
         assert!(
-            recovered.trimmed <= recovered.applied,
-            "the journal is trimmed to {} but the state machine has applied only {}",
+            recovered.trimmed <= recovered.applied.max(recovered.chosen),
+            "the journal is trimmed to {} but only {} is chosen",
             recovered.trimmed,
-            recovered.applied
+            recovered.applied.max(recovered.chosen)
         );
         let mut log = Log::new(recovered.trimmed, recovered.applied);
+        let applied_slots = recovered.applied.0.saturating_sub(recovered.trimmed.0);
+        let trimming = Trimming::new(recovered.applied, applied_slots, recovered.log_bytes);
         // A vote may have raised the promise without a record of its own reaching this recovery.
         let mut promised = recovered.promised;
         for (slot, logged) in recovered.log {
             if let crate::effect::Logged::Voted(ballot, _) = &logged {
                 promised = promised.max(*ballot);
             }
-            if slot > recovered.applied {
+            if slot > log.evicted() {
                 log.put(slot, logged, WriteId(0));
             }
         }
@@ -103,6 +110,8 @@ impl Replica {
             election: Election::new(promised),
             learner: Learner::default(),
             catch_up: CatchUp::default(),
+            snapshots: Snapshots::default(),
+            trimming,
             proposals: Proposals::default(),
             reads: Reads::default(),
             round_trips: Vec::new(),
@@ -129,6 +138,16 @@ impl Replica {
             Input::Applied(slot) => self.on_applied(slot),
             Input::Flushed(slot) => self.on_flushed(slot),
             Input::Loaded { peer, from, values } => self.on_loaded(peer, from, values),
+            Input::SnapshotRead {
+                peer,
+                snapshot,
+                number,
+                last,
+                payload,
+            } => self.on_snapshot_read(peer, snapshot, number, last, payload),
+            Input::SnapshotGone { peer, snapshot } => self.send(peer, Message::SnapshotGone { snapshot }),
+            Input::SnapshotStaged { snapshot, number } => self.on_snapshot_staged(snapshot, number),
+            Input::SnapshotRefused { snapshot } => self.on_snapshot_refused(snapshot),
             Input::RoundTrip { node, round_trip } => self.on_round_trip(node, round_trip),
             Input::Tick => self.on_tick(),
         }
@@ -153,7 +172,7 @@ impl Replica {
             (self.election_deadline(), Wake::Election),
             (self.leader_deadline(), Wake::Leader),
             (self.batch_deadline(), Wake::Batch),
-            (self.catch_up_deadline(), Wake::CatchUp),
+            (self.catch_up_deadline().min(self.snapshot_deadline()), Wake::CatchUp),
             (self.expiry_deadline(), Wake::Expiry),
         ];
         let earliest = candidates
@@ -171,6 +190,7 @@ impl Replica {
         self.tick_election();
         self.tick_leader();
         self.tick_catch_up();
+        self.tick_snapshot();
         self.tick_expiry();
     }
 
@@ -180,6 +200,7 @@ impl Replica {
         self.settle_reads();
         self.settle_leader();
         self.settle_catch_up();
+        self.settle_snapshot();
     }
 
     /// A8: answers only what is addressed to what this node is now, by a member, in this cluster.
@@ -271,6 +292,19 @@ impl Replica {
                 chosen,
             } => self.on_chosen(from, first, values, chosen),
             Message::Trimmed { trimmed } => self.on_trimmed(from, trimmed),
+            Message::AskSnapshot {
+                least,
+                snapshot,
+                from: first,
+                count,
+            } => self.on_ask_snapshot(from, least, snapshot, first, count),
+            Message::SnapshotPiece {
+                snapshot,
+                number,
+                last,
+                payload,
+            } => self.on_snapshot_piece(from, snapshot, number, last, payload),
+            Message::SnapshotGone { snapshot } => self.on_snapshot_gone(from, snapshot),
         }
     }
 

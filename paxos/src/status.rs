@@ -7,6 +7,7 @@ use quorum::{Configuration, NodeId};
 
 use crate::ballot::{Ballot, Slot};
 use crate::election::Role;
+use crate::message::SnapshotId;
 use crate::replica::Replica;
 
 /// What a node is doing about leadership.
@@ -49,6 +50,10 @@ pub struct Status {
     pub queued: usize,
     /// Bytes of log values in memory.
     pub log_bytes: usize,
+    /// Bytes of the values that the journal holds of slots that were given to the state machine; about.
+    pub journal_bytes: u64,
+    /// The snapshot that is on its way here, and how many of its pieces are staged (C3).
+    pub snapshot: Option<(SnapshotId, u64)>,
     /// At a leader: how long ago each other member was heard.
     pub heard: Vec<(NodeId, Duration)>,
 }
@@ -75,6 +80,8 @@ impl Replica {
             last: self.log.last(),
             queued: self.proposals.queue.len(),
             log_bytes: self.log.bytes(),
+            journal_bytes: self.trimming.bytes(),
+            snapshot: self.snapshots.progress(),
             heard: self.heard(),
         }
     }

@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use paxos::{
-    Address, Ballot, Batch, ClusterId, CodecError, Command, CommandId, Envelope, Logged, Message, Refusal, Slot, Value,
-    Vote,
+    Address, Ballot, Batch, ClusterId, CodecError, Command, CommandId, Envelope, Logged, Message, Refusal, Slot,
+    SnapshotId, Value, Vote,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -111,6 +111,31 @@ fn log_message() -> impl Strategy<Value = Message> {
             chosen
         }),
         slot().prop_map(|trimmed| Message::Trimmed { trimmed }),
+        snapshot_message(),
+    ]
+}
+
+/// Messages about copies of the state.
+fn snapshot_message() -> impl Strategy<Value = Message> {
+    let snapshot = || (slot(), any::<u64>()).prop_map(|(slot, serial)| SnapshotId { slot, serial });
+    let payload = prop::collection::vec(any::<u8>(), 0..64);
+    let ask = (slot(), prop::option::of(snapshot()), any::<u64>(), any::<u64>());
+    prop_oneof![
+        ask.prop_map(|(least, snapshot, from, count)| Message::AskSnapshot {
+            least,
+            snapshot,
+            from,
+            count
+        }),
+        (snapshot(), any::<u64>(), any::<bool>(), payload).prop_map(|(snapshot, number, last, payload)| {
+            Message::SnapshotPiece {
+                snapshot,
+                number,
+                last,
+                payload: payload.into(),
+            }
+        }),
+        prop::option::of(snapshot()).prop_map(|snapshot| Message::SnapshotGone { snapshot }),
     ]
 }
 

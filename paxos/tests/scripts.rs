@@ -21,6 +21,7 @@ use support::words;
 const COMMANDS: &str = "
 cluster SIZE SYSTEM [alpha N]   new nodes on empty disks; SYSTEM as in `majority`, `counts 4/2`
 quietly COMMAND                 does it and shows nothing
+log SLOTS                       journals keep so many applied slots at most; for nodes that start from now on
 campaign N                      time passes at N alone until it does something about leadership
 elect N                         a second passes where nobody leads, then N campaigns and everything is delivered
 silence N.. SPAN                clocks of these nodes move on; nobody is woken
@@ -37,6 +38,8 @@ read N                          a client of N
 load N COUNT                    COUNT commands, one after the other, everything delivered, nothing shown
 flush N..                       the state machine of N makes durable what it has applied
 crash N / restart N             memory and unfinished writes are lost / starts from its disk
+lose-state N                    the state machine of N, which is down, is lost; its journal is not
+spoil N / forget N              the next piece that N stages does not verify / N drops the snapshots that it serves
 show                            every node: what it does, and what its disk holds";
 
 #[derive(Default)]
@@ -71,6 +74,7 @@ impl Stage {
         } else {
             let cluster = self.cluster();
             match words[..] {
+                ["log", slots] => cluster.max_log_slots = slots.parse().map_err(|_| "no number of slots")?,
                 ["campaign", _] => cluster.pass_until_election(node(1)?),
                 ["elect", _] => elect(cluster, node(1)?),
                 ["silence", .., span] => {
@@ -105,6 +109,9 @@ impl Stage {
                 }
                 ["crash", _] => cluster.crash(node(1)?),
                 ["restart", _] => cluster.start(node(1)?),
+                ["lose-state", _] => cluster.node(node(1)?).disk.lose_state(),
+                ["spoil", _] => cluster.node(node(1)?).snapshots.spoilt = true,
+                ["forget", _] => cluster.node(node(1)?).snapshots.forget(),
                 ["show"] => show(cluster),
                 _ => return Err(format!("no such command; there are:{COMMANDS}")),
             }

@@ -238,11 +238,13 @@ impl Disk {
         }
         let chosen = store.chosen.max(applied);
         let mut log = Vec::new();
+        let mut log_bytes = 0;
         for slot in (store.trimmed.0 + 1..=store.log.last().0.max(chosen.0)).map(Slot) {
             match store.read(slot) {
                 Err(slot) if slot > applied => return Err(format!("slot {slot} cannot be read")),
                 Ok(None) if slot <= chosen => return Err(format!("slot {slot} is missing")),
                 Ok(Some(logged)) if slot > applied => log.push((slot, logged.clone())),
+                Ok(Some(logged)) => log_bytes += logged.value().size() as u64,
                 _ => {}
             }
         }
@@ -251,6 +253,7 @@ impl Disk {
             chosen,
             applied,
             trimmed: store.trimmed,
+            log_bytes,
             log,
         })
     }

@@ -169,6 +169,20 @@ impl Driver {
                     max_bytes,
                 } => self.load(peer, from, to, max_bytes),
                 Output::Trim(slot) => self.journal.trim(slot),
+                // Copies of the state are not served yet: whoever asks is told so, and nobody is asked in vain for long.
+                Output::ReadSnapshot { peer, snapshot, .. } => {
+                    info!(peer = %peer.node, "a peer asks for a copy of the state, which this build does not serve");
+                    self.replica
+                        .step(self.clock.now(), Input::SnapshotGone { peer, snapshot });
+                }
+                Output::StageSnapshot { snapshot, .. } => {
+                    self.replica.step(self.clock.now(), Input::SnapshotRefused { snapshot });
+                }
+                Output::InstallSnapshot { slot } => {
+                    return Err(format!(
+                        "a snapshot of slot {slot} is to be installed, but none was staged"
+                    ));
+                }
                 Output::Event(event) => self.tell(event),
             }
         }
@@ -237,6 +251,12 @@ impl Driver {
             Event::QuorumRegained => info!("the leader hears a phase-2 quorum again"),
             Event::OutOfReach { trimmed } => {
                 warn!(%trimmed, "every peer has trimmed what this node misses: it needs a copy of a peer's state");
+            }
+            Event::SnapshotBegun { peer, snapshot } => {
+                info!(%peer, slot = %snapshot.slot, "a copy of a peer's state is on its way");
+            }
+            Event::SnapshotAbandoned { peer, reason } => {
+                warn!(%peer, ?reason, "the copy of a peer's state came to nothing; another attempt follows if it is needed");
             }
         }
         self.publish();

@@ -91,6 +91,8 @@ impl ConsensusMetrics {
             Event::Rejected { .. } => "rejected",
             Event::Overtaken { .. } => "overtaken",
             Event::OutOfReach { .. } => "out_of_reach",
+            Event::SnapshotBegun { .. } => "snapshot_begun",
+            Event::SnapshotAbandoned { .. } => "snapshot_abandoned",
         };
         self.events.with_label_values(&[name]).inc();
     }

@@ -55,6 +55,8 @@ pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Optio
         max_queued_bytes: limits.max_queued_bytes,
         cache_bytes: limits.cache_bytes,
         keep_slots: limits.keep_slots,
+        max_log_slots: 1 << 20,
+        max_log_bytes: 1 << 30,
         trim_step: 512,
         page_bytes: 1 << 20,
     }

@@ -11,6 +11,7 @@ use paxos::{
 use quorum::{Configuration, Epoch, Incarnation, Member, NodeId, Proposal, Role};
 
 use super::judge::Judge;
+use super::snapshots::Snapshots;
 use super::words;
 
 /// How long a client waits unless a test says otherwise.
@@ -48,7 +49,8 @@ pub struct Node {
     /// A state machine that is asleep applies nothing.
     pub asleep: bool,
     to_apply: VecDeque<Entry>,
-    applied: Slot,
+    pub applied: Slot,
+    pub snapshots: Snapshots,
     starts: u64,
     requests: BTreeMap<u64, Request>,
     last_request: u64,
@@ -77,6 +79,8 @@ pub struct Cluster {
     /// What happened, a line each.
     pub trace: Vec<String>,
     pub seed: u64,
+    /// The limit of every journal, in slots.
+    pub max_log_slots: u64,
 }
 
 impl Cluster {
@@ -111,6 +115,7 @@ impl Cluster {
             cuts: BTreeSet::new(),
             trace: Vec::new(),
             seed,
+            max_log_slots: 1 << 20,
         };
         for node in 1..=size {
             let address = Address {
@@ -127,6 +132,7 @@ impl Cluster {
                 asleep: false,
                 to_apply: VecDeque::new(),
                 applied: Slot::ZERO,
+                snapshots: Snapshots::default(),
                 starts: 0,
                 requests: BTreeMap::new(),
                 last_request: 0,
@@ -149,7 +155,7 @@ impl Cluster {
 
     /// Starts a node from what its disk holds.
     pub fn start(&mut self, name: u64) {
-        let (genesis, seed) = (self.configuration.clone(), self.seed);
+        let (genesis, seed, max_log_slots) = (self.configuration.clone(), self.seed, self.max_log_slots);
         let node = self.node(name);
         assert!(node.replica.is_none(), "node {name} runs already");
         node.starts += 1;
@@ -169,24 +175,21 @@ impl Cluster {
             max_queued_bytes: 16 << 20,
             cache_bytes: 1 << 20,
             keep_slots: 0,
-            trim_step: 4096,
+            max_log_slots,
+            max_log_bytes: 1 << 30,
+            trim_step: max_log_slots.clamp(1, 4096),
             page_bytes: 1 << 20,
         };
-        let Recovered {
-            promised,
-            chosen,
-            applied,
-            trimmed,
-            ..
-        } = node.disk.found;
+        let (applied, trimmed) = (node.disk.found.applied, node.disk.found.trimmed);
+        if let Some(slot) = node.snapshots.install(applied, trimmed) {
+            node.disk.install(slot);
+        }
+        let applied = node.disk.found.applied;
         let above = node.disk.log.range(applied.next()..);
         let log = above.map(|(slot, logged)| (*slot, logged.clone())).collect();
         let recovered = Recovered {
-            promised,
-            chosen,
-            applied,
-            trimmed,
             log,
+            ..node.disk.found.clone()
         };
         node.applied = applied;
         let seed = seed.wrapping_mul(1 << 16) + node.boot();
@@ -202,6 +205,7 @@ impl Cluster {
         node.to_apply.clear();
         node.holds = false;
         node.requests.clear();
+        node.snapshots.forget();
     }
 
     /// Gives a node an input, does what it says, and ticks it while it says that it is time.
@@ -219,7 +223,7 @@ impl Cluster {
         panic!("node {name} spins: it wants to be woken again and again without time passing ({wake:?})");
     }
 
-    fn step_once(&mut self, name: u64, input: Input) {
+    pub fn step_once(&mut self, name: u64, input: Input) {
         let node = self.node(name);
         let now = node.now;
         let Some(replica) = &mut node.replica else { return };
@@ -295,6 +299,10 @@ impl Cluster {
                 disk.log = disk.log.split_off(&slot.next());
             }
             Output::Event(Event::PhaseOne { .. } | Event::Rejected { .. }) => {}
+            snapshot
+            @ (Output::ReadSnapshot { .. } | Output::StageSnapshot { .. } | Output::InstallSnapshot { .. }) => {
+                self.obey_snapshot(name, snapshot)
+            }
             Output::Event(event) => self.say(format!("{name} {}", words::event(&event))),
         }
     }
@@ -493,6 +501,19 @@ impl Disk {
                 self.found.chosen = slot;
             }
         }
+    }
+
+    /// A7: the state is as of `slot` now. Entries up to there are not needed any more; the promise and the votes above stay.
+    fn install(&mut self, slot: Slot) {
+        self.found.applied = slot;
+        self.found.trimmed = self.found.trimmed.max(slot);
+        self.found.chosen = self.found.chosen.max(slot);
+        self.log = self.log.split_off(&slot.next());
+    }
+
+    /// The state machine is lost, and the journal is not.
+    pub fn lose_state(&mut self) {
+        self.found.applied = Slot::ZERO;
     }
 
     pub fn promised(&self) -> paxos::Ballot {

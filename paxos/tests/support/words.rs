@@ -1,6 +1,6 @@
 //! One line for each thing that a replica says.
 
-use paxos::{Batch, Envelope, Event, Logged, Message, Outcome, Record, Standing, Status, Value, Vote};
+use paxos::{Batch, Envelope, Event, Logged, Message, Outcome, Record, SnapshotId, Standing, Status, Value, Vote};
 
 /// Payloads are text, padded with zeros where a script wants them large.
 pub fn text(payload: &[u8]) -> String {
@@ -38,6 +38,10 @@ pub fn record(record: &Record) -> String {
         Record::Learned { slot, value: v } => format!("learned s{slot} {}", value(v)),
         Record::Chosen(slot) => format!("chosen {slot}"),
     }
+}
+
+pub fn snapshot(id: SnapshotId) -> String {
+    format!("of s{} #{}", id.slot, id.serial)
 }
 
 /// The name of a message, by which scripts pick it.
@@ -126,6 +130,27 @@ pub fn message(message: &Message) -> String {
             format!("s{from}.. {}; chosen {chosen}", values.join(" "))
         }
         Message::Trimmed { trimmed } => format!("up to {trimmed}"),
+        Message::AskSnapshot {
+            least,
+            snapshot,
+            from,
+            count,
+        } => format!(
+            "{}, pieces {from}..{}; s{least} at least",
+            snapshot.map_or("a new one".to_string(), self::snapshot),
+            from + count - 1
+        ),
+        Message::SnapshotPiece {
+            snapshot: of,
+            number,
+            last,
+            ..
+        } => format!(
+            "{}, piece {number}{}",
+            snapshot(*of),
+            if *last { ", the last" } else { "" }
+        ),
+        Message::SnapshotGone { snapshot: of } => of.map_or("none to be had".to_string(), snapshot),
     };
     format!("{}({inside})", kind(message))
 }
@@ -163,6 +188,8 @@ pub fn event(event: &Event) -> String {
         Event::ChosenAt { slot, last, .. } => format!("sees s{slot} chosen with the vote of {last}"),
         Event::PhaseOne { .. } => "has a phase-1 quorum".to_string(),
         Event::OutOfReach { trimmed } => format!("cannot catch up: peers have trimmed up to {trimmed}"),
+        Event::SnapshotBegun { peer, snapshot: id } => format!("begins a snapshot {} from {peer}", snapshot(*id)),
+        Event::SnapshotAbandoned { peer, reason } => format!("gives up the snapshot from {peer}: {reason:?}"),
     }
 }
 

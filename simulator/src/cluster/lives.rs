@@ -127,6 +127,8 @@ impl Cluster {
             max_queued_bytes: tuning.max_queued.saturating_mul(tuning.max_batch_bytes),
             cache_bytes: tuning.cache_bytes,
             keep_slots: tuning.keep_slots,
+            max_log_slots: u64::MAX,
+            max_log_bytes: u64::MAX,
             trim_step: tuning.trim_step,
             page_bytes: tuning.page_bytes,
         }

@@ -400,6 +400,16 @@ impl Cluster {
                 self.nodes[seat.index()].disk.submit(Job::Trim(slot));
                 Ok(())
             }
+            // Copies of the state are not served here yet: whoever asks is told so.
+            Output::ReadSnapshot { peer, snapshot, .. } => {
+                self.step(seat, Input::SnapshotGone { peer, snapshot });
+                Ok(())
+            }
+            Output::StageSnapshot { snapshot, .. } => {
+                self.step(seat, Input::SnapshotRefused { snapshot });
+                Ok(())
+            }
+            Output::InstallSnapshot { .. } => Ok(()),
             Output::Event(note) => {
                 self.trace.line(|| format!("               {seat} notes {note:?}"));
                 self.on_note(seat, &note);

@@ -114,6 +114,8 @@ impl Node {
             max_queued_bytes: 1 << 20,
             cache_bytes: 1 << 20,
             keep_slots: 1 << 20,
+            max_log_slots: u64::MAX,
+            max_log_bytes: u64::MAX,
             trim_step: 1,
             page_bytes: page,
         };
@@ -306,8 +308,13 @@ impl Node {
                     leads |= matches!(event, Event::Leading(_));
                     facts.push(Fact::Noted(event));
                 }
-                // Clients believe nothing, and nothing is evicted or trimmed.
-                Output::Answer(..) | Output::Load { .. } | Output::Trim(_) => {}
+                // Clients believe nothing, and nothing is evicted or trimmed, so nobody needs a snapshot.
+                Output::Answer(..)
+                | Output::Load { .. }
+                | Output::Trim(_)
+                | Output::ReadSnapshot { .. }
+                | Output::StageSnapshot { .. }
+                | Output::InstallSnapshot { .. } => {}
             }
         }
         leads

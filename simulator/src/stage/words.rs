@@ -80,6 +80,9 @@ pub(crate) fn key(message: &Message) -> String {
         Message::Fetch { from, .. } => format!("fetch s{from}"),
         Message::Chosen { from, .. } => format!("chosen s{from}"),
         Message::Trimmed { .. } => "trimmed".to_owned(),
+        Message::AskSnapshot { from, .. } => format!("ask-snapshot {from}"),
+        Message::SnapshotPiece { number, .. } => format!("snapshot-piece {number}"),
+        Message::SnapshotGone { .. } => "snapshot-gone".to_owned(),
     }
 }
 
@@ -153,6 +156,16 @@ pub(crate) fn message(message: &Message) -> String {
             format!("Chosen from slot {from}: {}", values.join(", "))
         }
         Message::Trimmed { trimmed } => format!("Trimmed up to slot {trimmed}"),
+        Message::AskSnapshot { from, count, .. } => {
+            format!("AskSnapshot: pieces {from} to {}", (from + count).saturating_sub(1))
+        }
+        Message::SnapshotPiece {
+            snapshot, number, last, ..
+        } => {
+            let last = if *last { ", the last" } else { "" };
+            format!("SnapshotPiece {number} as of slot {}{last}", snapshot.slot)
+        }
+        Message::SnapshotGone { .. } => "SnapshotGone".to_owned(),
     }
 }
 

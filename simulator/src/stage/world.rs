@@ -263,6 +263,7 @@ impl World {
             chosen: store.chosen,
             applied,
             trimmed: store.trimmed,
+            log_bytes: 0,
             log: store
                 .log
                 .range(applied.next()..)
@@ -299,6 +300,8 @@ impl World {
             max_queued_bytes: 1 << 20,
             cache_bytes: scene.cache_bytes,
             keep_slots: 0,
+            max_log_slots: u64::MAX,
+            max_log_bytes: u64::MAX,
             trim_step: 1,
             page_bytes: scene.page_bytes,
         };
@@ -596,6 +599,10 @@ impl World {
                 self.note(seat, format!("forgets slots up to {slot} in its journal"));
                 self.judge.on_trim(seat, slot, flushed);
             }
+            // No scene trims what a member may still need.
+            Output::ReadSnapshot { peer, snapshot, .. } => self.feed(seat, Input::SnapshotGone { peer, snapshot }),
+            Output::StageSnapshot { snapshot, .. } => self.feed(seat, Input::SnapshotRefused { snapshot }),
+            Output::InstallSnapshot { .. } => {}
             Output::Event(event) => self.on_event(seat, &event),
         }
     }

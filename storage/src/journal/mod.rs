@@ -168,7 +168,7 @@ impl Journal {
         let marks = self.engine.marks().map_err(|reason| self.unreadable(reason))?;
         let trimmed = marks.trimmed.max(installed);
         let chosen = marks.chosen.max(applied);
-        let log = self.scan_log(trimmed, applied, chosen)?;
+        let (log, log_bytes) = self.scan_log(trimmed, applied, chosen)?;
         if trimmed > marks.trimmed {
             self.queue.trim_at_once(trimmed);
         }
@@ -177,14 +177,17 @@ impl Journal {
             chosen,
             applied,
             trimmed,
+            log_bytes,
             log,
         })
     }
 
-    /// The entries above `trimmed` and `applied`. Those from `trimmed` to `chosen` must be there.
-    fn scan_log(&self, trimmed: Slot, applied: Slot, chosen: Slot) -> Result<Vec<(Slot, Logged)>, OpenError> {
+    /// The entries above `trimmed` and `applied`, and the bytes of those between the two. Those from `trimmed` to `chosen` must
+    /// be there.
+    fn scan_log(&self, trimmed: Slot, applied: Slot, chosen: Slot) -> Result<(Vec<(Slot, Logged)>, u64), OpenError> {
         let mut next = trimmed.next();
         let mut log = Vec::new();
+        let mut log_bytes = 0;
         let mut fault = None;
         self.engine
             .scan(next, Slot(u64::MAX), &mut |slot, bytes| {
@@ -192,7 +195,9 @@ impl Journal {
                     return ControlFlow::Break(());
                 }
                 next = slot.next();
-                if slot > applied {
+                if slot <= applied {
+                    log_bytes += bytes.len() as u64;
+                } else {
                     match entry::decode(slot, bytes) {
                         Ok(logged) => log.push((slot, logged)),
                         Err(reason) => {
@@ -213,7 +218,7 @@ impl Journal {
                 trimmed.next()
             )));
         }
-        Ok(log)
+        Ok((log, log_bytes))
     }
 
     /// Every slot up to here is gone.
