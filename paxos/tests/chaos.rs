@@ -199,7 +199,7 @@ fn run(seed: u64, seen: &mut Seen) {
         (5, "counts 2/4"),
     ][die.below(5)];
     let alpha = [1, 4, 16][die.below(3)];
-    let mut cluster = Cluster::new(size, system, alpha, seed);
+    let mut cluster = Cluster::new(size, system, alpha, seed, 1 << 20);
     for step in 0..STEPS {
         happen(&mut cluster, &mut die, step, seen);
         if std::env::var("CHAOS_TRACE").is_ok() {

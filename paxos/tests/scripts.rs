@@ -20,14 +20,15 @@ use support::words;
 /// What commands a script may use; one line each.
 const COMMANDS: &str = "
 cluster SIZE SYSTEM [alpha N]   new nodes on empty disks; SYSTEM as in `majority`, `counts 4/2`
+cluster SIZE SYSTEM log N       the same; their journals keep N slots at most
 quietly COMMAND                 does it and shows nothing
-log SLOTS                       journals keep so many applied slots at most; for nodes that start from now on
 campaign N                      time passes at N alone until it does something about leadership
 elect N                         a second passes where nobody leads, then N campaigns and everything is delivered
 silence N.. SPAN                clocks of these nodes move on; nobody is woken
 tick N SPAN                     time passes at N, and it is woken if it asked for that
 deliver                         everything that is under way, and what follows from it, until all is quiet
-deliver A->B [KIND]             the messages from A to B (of that kind) that are under way now; `*` is any node
+deliver A->B [KIND]             the messages from A to B (of that kind) that are under way now; `*` is any node, and
+                                SnapshotPiece2 that piece alone
 drop, delay A->B [KIND]         these are lost, or held back from a plain `deliver`
 repeat A->B KIND                the last message of that kind is delivered again
 cut, heal A->B                  the link loses everything from now on, or no longer
@@ -65,16 +66,17 @@ impl Stage {
                 .ok_or("a node number is missing".to_string())
         };
         if let ["cluster", size, rest @ ..] = &words[..] {
-            let (system, alpha) = match rest {
-                [system @ .., "alpha", alpha] => (system, alpha.parse().map_err(|_| "alpha is no number")?),
-                system => (system, 16),
+            let number = |word: &str| word.parse::<u32>().map_err(|_| format!("{word} is no number"));
+            let (system, alpha, log) = match rest {
+                [system @ .., "alpha", alpha] => (system, number(alpha)?, 1 << 20),
+                [system @ .., "log", log] => (system, 16, number(log)?.into()),
+                system => (system, 16, 1 << 20),
             };
             let size = size.parse().map_err(|_| "the size is no number")?;
-            self.cluster = Some(Cluster::new(size, &system.join(" "), alpha, 1));
+            self.cluster = Some(Cluster::new(size, &system.join(" "), alpha, 1, log));
         } else {
             let cluster = self.cluster();
             match words[..] {
-                ["log", slots] => cluster.max_log_slots = slots.parse().map_err(|_| "no number of slots")?,
                 ["campaign", _] => cluster.pass_until_election(node(1)?),
                 ["elect", _] => elect(cluster, node(1)?),
                 ["silence", .., span] => {
@@ -158,7 +160,7 @@ fn on_link(cluster: &mut Cluster, verb: &str, link: &str, kind: Option<&str>) ->
     let meant = |envelope: &Envelope| {
         fits(from, envelope.from.node.0)
             && fits(to, envelope.to.node.0)
-            && kind.is_none_or(|kind| kind == words::kind(&envelope.message))
+            && kind.is_none_or(|kind| words::is_meant(&envelope.message, kind))
     };
     if matches!(verb, "cut" | "heal") {
         let names: Vec<u64> = cluster.nodes.keys().copied().collect();

@@ -80,12 +80,12 @@ pub struct Cluster {
     pub trace: Vec<String>,
     pub seed: u64,
     /// The limit of every journal, in slots.
-    pub max_log_slots: u64,
+    max_log_slots: u64,
 }
 
 impl Cluster {
     /// `size` nodes that have just been started on empty disks.
-    pub fn new(size: u64, system: &str, alpha: u32, seed: u64) -> Cluster {
+    pub fn new(size: u64, system: &str, alpha: u32, seed: u64, max_log_slots: u64) -> Cluster {
         let members = (1..=size)
             .map(|node| Member {
                 node: NodeId(node),
@@ -115,7 +115,7 @@ impl Cluster {
             cuts: BTreeSet::new(),
             trace: Vec::new(),
             seed,
-            max_log_slots: 1 << 20,
+            max_log_slots,
         };
         for node in 1..=size {
             let address = Address {

@@ -85,7 +85,7 @@ impl Cluster {
                 assert_eq!(staged, number, "pieces are staged in order");
                 if std::mem::take(&mut room.spoilt) {
                     room.staged = None;
-                    self.say(format!("{name} cannot verify a piece of {}", words::snapshot(snapshot)));
+                    self.say(format!("{name} cannot verify a piece {}", words::snapshot(snapshot)));
                     return self.step_once(name, Input::SnapshotRefused { snapshot });
                 }
                 room.staged = Some((snapshot, number + 1));

@@ -50,6 +50,15 @@ pub fn kind(message: &Message) -> String {
     debug.split([' ', '{']).next().unwrap_or_default().to_string()
 }
 
+/// Whether a script that says `what` means this message: by its kind, or one piece of a snapshot by its number as well.
+pub fn is_meant(message: &Message, what: &str) -> bool {
+    let kind = kind(message);
+    match message {
+        Message::SnapshotPiece { number, .. } if what != kind => what == format!("{kind}{number}"),
+        _ => what == kind,
+    }
+}
+
 pub fn message(message: &Message) -> String {
     let inside = match message {
         Message::Canvass { chosen, .. } => format!("chosen {chosen}"),
