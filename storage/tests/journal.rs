@@ -282,36 +282,49 @@ fn opening_says_what_is_wrong() {
     assert!(what.contains("CURRENT"), "{what}");
 }
 
-/// Many small writes, all acknowledged, then the folder as a crash leaves it.
-fn crashed(dir: &std::path::Path, writes: u64) {
+/// Many small writes, then the folder as a crash leaves it. The last write is acknowledged, or only on the disk.
+fn crashed(dir: &std::path::Path, writes: u64, acknowledged: bool) {
     let original = tempfile::tempdir().expect("a folder");
     let (journal, heard) = fresh(original.path());
+    let mut mark = Vec::new();
     for id in 1..=writes {
+        mark = std::fs::read(original.path().join("SYNCED")).expect("the mark");
         journal
             .submit(vec![write(id, vec![voted(id, 1)])])
             .expect("a short queue");
         await_write(&heard, id);
     }
-    for file in std::fs::read_dir(original.path()).expect("the folder") {
-        let file = file.expect("a file");
-        std::fs::copy(file.path(), dir.join(file.file_name())).expect("a copy");
+    copy(original.path(), dir);
+    if !acknowledged {
+        std::fs::write(dir.join("SYNCED"), mark).expect("a copy");
     }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for file in std::fs::read_dir(from).expect("the folder") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+    }
+}
+
+/// A copy whose log file has lost `cut` bytes at its end.
+fn shortened(dir: &std::path::Path, cut: usize) -> tempfile::TempDir {
+    let shorter = tempfile::tempdir().expect("a folder");
+    copy(dir, shorter.path());
+    let log = log_file(shorter.path());
+    let bytes = std::fs::read(&log).expect("the log file");
+    std::fs::write(&log, &bytes[..bytes.len() - cut]).expect("a shorter file");
+    shorter
 }
 
 #[test]
 fn a_torn_end_is_tolerated() {
     let dir = tempfile::tempdir().expect("a folder");
-    crashed(dir.path(), 300);
-    let log = log_file(dir.path());
-    let bytes = std::fs::read(&log).expect("the log file");
+    crashed(dir.path(), 300, false);
+    let bytes = std::fs::read(log_file(dir.path())).expect("the log file");
     assert!(bytes.len() > 40_000, "the log file has two blocks");
     for cut in [1, 10, 100] {
-        let copy = tempfile::tempdir().expect("a folder");
-        for (name, content) in content(dir.path()) {
-            std::fs::write(copy.path().join(name), content).expect("a copy");
-        }
-        let end = bytes.len() - cut;
-        std::fs::write(copy.path().join(log.file_name().expect("a file")), &bytes[..end]).expect("a shorter file");
+        let copy = shortened(dir.path(), cut);
         let (journal, _heard) = open(copy.path()).expect("a torn end");
         assert_eq!(journal.recover(Slot(0)).expect("a whole journal").log.len(), 299);
         // A6: the state has applied what the journal lost; so it was acknowledged, and this is no torn end.
@@ -319,10 +332,129 @@ fn a_torn_end_is_tolerated() {
     }
 }
 
+/// Takes a journal into another format by hand.
+fn reformat(dir: &std::path::Path, format: u32) {
+    {
+        let db = rocksdb::DB::open(&rocksdb::Options::default(), dir).expect("a whole journal");
+        let mut identity = db.get("identity").expect("readable").expect("present");
+        identity[..4].copy_from_slice(&format.to_le_bytes());
+        let mut synced = rocksdb::WriteOptions::default();
+        synced.set_sync(true);
+        db.put_opt("identity", identity, &synced).expect("writable");
+    }
+    if format == 1 {
+        std::fs::remove_file(dir.join("SYNCED")).expect("the mark");
+    }
+}
+
+#[test]
+fn an_end_that_was_acknowledged_and_is_missing_is_noticed_even_at_a_border_of_records() {
+    let dir = tempfile::tempdir().expect("a folder");
+    crashed(dir.path(), 100, true);
+    let bytes = std::fs::read(log_file(dir.path())).expect("the log file").len();
+    let mut lost = std::collections::BTreeSet::new();
+    for cut in 1..900 {
+        let copy = shortened(dir.path(), cut);
+        let before = content(copy.path());
+        let Err(OpenError::Damaged { what, .. }) = open(copy.path()) else {
+            panic!("{cut} of {bytes} bytes were cut off, and nobody noticed")
+        };
+        assert!(what.contains("was durable up to change 102"), "{what}");
+        let gone = what.split("; ").last().expect("a sentence").to_owned();
+        lost.insert(gone);
+        assert_eq!(content(copy.path()), before, "{cut}: a refusal changes nothing");
+    }
+    assert!(lost.len() > 3, "several cuts were borders: {lost:?}");
+
+    // Without the mark nothing tells: this is what the mark is for.
+    let copy = shortened(dir.path(), 1);
+    reformat(copy.path(), 1);
+    let (journal, _heard) = open(copy.path()).expect("a journal of the old format, which looks whole");
+    assert_eq!(journal.recover(Slot(0)).expect("it looks whole").log.len(), 99);
+}
+
+#[test]
+fn a_journal_of_the_first_format_is_taken_over_and_then_has_a_mark() {
+    let dir = tempfile::tempdir().expect("a folder");
+    crashed(dir.path(), 20, true);
+    reformat(dir.path(), 1);
+    for _ in 0..2 {
+        let (journal, heard) = open(dir.path()).expect("an older journal");
+        assert_eq!(journal.recover(Slot(0)).expect("a whole journal").log.len(), 20);
+        assert!(dir.path().join("SYNCED").exists());
+        journal
+            .submit(vec![write(1, vec![voted(20, 2)])])
+            .expect("an empty queue");
+        await_write(&heard, 1);
+    }
+    std::fs::remove_file(dir.path().join("SYNCED")).expect("the mark");
+    let Err(OpenError::Damaged { what, .. }) = open(dir.path()) else {
+        panic!("it is in the new format now")
+    };
+    assert!(what.contains("SYNCED is missing"), "{what}");
+}
+
+#[test]
+fn a_journal_of_a_newer_build_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    crashed(dir.path(), 20, true);
+    reformat(dir.path(), storage::journal::FORMAT + 1);
+    for mark in ["SYNCED", "elsewhere"] {
+        let _ = std::fs::rename(dir.path().join("SYNCED"), dir.path().join(mark));
+        let refused = open(dir.path()).err();
+        let newer = OpenError::Newer {
+            dir: dir.path().to_owned(),
+            found: storage::journal::FORMAT + 1,
+            known: storage::journal::FORMAT,
+        };
+        assert_eq!(refused, Some(newer));
+    }
+}
+
+#[test]
+fn a_mark_that_is_damaged_or_another_nodes_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    crashed(dir.path(), 20, true);
+    let mark = dir.path().join("SYNCED");
+    let whole = std::fs::read(&mark).expect("the mark");
+    let refused = |dir: &std::path::Path| match open(dir) {
+        Err(OpenError::Damaged { what, .. }) => what,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was taken"),
+    };
+    std::fs::write(&mark, []).expect("a writable file");
+    assert!(refused(dir.path()).contains("SYNCED is damaged"));
+
+    let theirs = tempfile::tempdir().expect("a folder");
+    let other = Identity {
+        node: NodeId(3),
+        ..identity()
+    };
+    Journal::create(theirs.path(), &other).expect("an empty folder");
+    std::fs::copy(theirs.path().join("SYNCED"), &mark).expect("a copy");
+    assert!(refused(dir.path()).contains("another node's journal"));
+
+    // One of two cells is enough.
+    for cell in [0, 4096] {
+        let mut flipped = whole.clone();
+        flipped[cell + 12] ^= 1;
+        let copied = tempfile::tempdir().expect("a folder");
+        copy(dir.path(), copied.path());
+        std::fs::write(copied.path().join("SYNCED"), flipped).expect("a writable file");
+        let (journal, heard) = open(copied.path()).expect("the other cell is whole");
+        journal
+            .submit(vec![write(1, vec![voted(21, 2)])])
+            .expect("an empty queue");
+        await_write(&heard, 1);
+        drop(journal);
+        drop(open(copied.path()).expect("both cells are written again"));
+    }
+}
+
 #[test]
 fn damage_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().expect("a folder");
-    crashed(dir.path(), 300);
+    crashed(dir.path(), 300, true);
     let log = log_file(dir.path());
     let bytes = std::fs::read(&log).expect("the log file");
     // From the beginning to the last block, where RocksDB alone would drop what follows a bad length without a word.

@@ -12,11 +12,15 @@ pub(super) trait Engine: Send + Sync + 'static {
     /// Shows the entries of the slots from `from` to `to`, both included, in slot order.
     fn scan(&self, from: Slot, to: Slot, visit: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>) -> Result<(), String>;
 
-    /// Makes all changes durable, all or nothing, after everything that was committed before.
+    /// Makes all changes durable, all or nothing, after everything that was committed before. Once it has returned, an end
+    /// of the journal before these changes is noticed when it is opened (A6).
     fn commit(&self, changes: &Changes) -> Result<(), String>;
 
     /// Gives back the disk space of slots up to `to`, which were trimmed in a commit; not durable work, may do little.
     fn reclaim(&self, to: Slot) -> Result<(), String>;
+
+    /// Does what need not be done before anybody is answered; called after every commit and, with `last`, at the end.
+    fn settle(&self, last: bool) -> Result<(), String>;
 
     /// Bytes on the disk; about.
     fn size(&self) -> u64;

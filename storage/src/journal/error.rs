@@ -63,7 +63,7 @@ pub enum LoadError {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum OpenError {
     /// There is none.
-    #[error("{} holds no journal; a new node's is made by initialising it, a node that lost its disk must be re-admitted", dir.display())]
+    #[error("{} holds no journal. A new node's is made by `synod start --bootstrap`; a node that lost its disk has forgotten what it promised and must not start again under its old identity: see docs/operations.md, \"A node that must not vote\"", dir.display())]
     Missing {
         /// The folder.
         dir: PathBuf,
@@ -75,13 +75,13 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// Making it was interrupted before anything was promised.
-    #[error("{} holds a journal that was never finished: remove the folder and initialise the node again", dir.display())]
+    #[error("{} holds a journal that was never finished: remove the data folder and start the node with --bootstrap again", dir.display())]
     Unfinished {
         /// The folder.
         dir: PathBuf,
     },
     /// It belongs to somebody else.
-    #[error("the journal in {} is not this node's: {differences}", dir.display())]
+    #[error("the journal in {} is not this node's: {differences}. Either `data_dir` names another node's disk, or `node` another node", dir.display())]
     Foreign {
         /// The folder.
         dir: PathBuf,
@@ -99,7 +99,7 @@ pub enum OpenError {
         known: u32,
     },
     /// A process has it open.
-    #[error("the journal in {} is in use by {}", dir.display(), holder.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
+    #[error("the journal in {} is in use by {}: only one process may have it open", dir.display(), holder.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
     Locked {
         /// The folder.
         dir: PathBuf,
@@ -107,7 +107,7 @@ pub enum OpenError {
         holder: Option<u32>,
     },
     /// A6: it is not whole, so the node must not vote.
-    #[error("the journal in {} is damaged, so this node must not vote: {what}. Nothing was changed; re-admit the node with an empty folder", dir.display())]
+    #[error("the journal in {} is damaged, so this node must not vote: {what}. Nothing was changed. Leave the node stopped and keep the folder; `synod disk check {}` lists all that is wrong, and docs/operations.md, \"A node that must not vote\", tells how it comes back", dir.display(), dir.parent().unwrap_or(dir).display())]
     Damaged {
         /// The folder.
         dir: PathBuf,

@@ -4,8 +4,11 @@ use paxos::ClusterId;
 use quorum::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
-/// The layout of the journal that this build writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+/// The layout of the journal that this build writes, and the newest it reads. It reads all before it, and changes an older
+/// journal to this one when it opens it.
+///
+/// 1: entries, marks, identity. 2: a synced mark beside them.
+pub const FORMAT: u32 = 2;
 
 /// A node of a cluster, in one life of its disk (A6, A8).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,9 +34,18 @@ struct Stored {
 /// What the bytes of an identity turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    Identity(Identity),
+    Identity(Identity, Format),
     Newer(u32),
     Rubbish,
+}
+
+/// In which format a journal is.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Format(pub(super) u32);
+
+impl Format {
+    /// The first with a synced mark.
+    pub(super) const SYNCED: Format = Format(2);
 }
 
 impl Identity {
@@ -54,25 +66,28 @@ impl Identity {
             return Found::Rubbish;
         };
         match u32::from_le_bytes(*format) {
-            FORMAT => match postcard::from_bytes::<Stored>(rest) {
-                Ok(stored) => Found::Identity(Identity {
-                    cluster: stored.cluster,
-                    cluster_id: ClusterId(stored.cluster_id),
-                    node: NodeId(stored.node),
-                    incarnation: Incarnation(stored.incarnation),
-                }),
+            0 => Found::Rubbish,
+            format @ 1..=FORMAT => match postcard::from_bytes::<Stored>(rest) {
+                Ok(stored) => {
+                    let identity = Identity {
+                        cluster: stored.cluster,
+                        cluster_id: ClusterId(stored.cluster_id),
+                        node: NodeId(stored.node),
+                        incarnation: Incarnation(stored.incarnation),
+                    };
+                    Found::Identity(identity, Format(format))
+                }
                 Err(_) => Found::Rubbish,
             },
-            0 => Found::Rubbish,
             newer => Found::Newer(newer),
         }
     }
 
-    /// Reads what [`Identity::to_bytes`] of this build's format wrote.
+    /// Reads what [`Identity::to_bytes`] of this build or an older one wrote.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Identity> {
         match Identity::decode(bytes) {
-            Found::Identity(identity) => Some(identity),
+            Found::Identity(identity, _) => Some(identity),
             Found::Newer(_) | Found::Rubbish => None,
         }
     }

@@ -15,7 +15,8 @@
 //! | `writer` | the thread: drain, encode, commit, release, report, trim |
 //! | `entry` | the bytes of one slot, with a checksum of their own |
 //! | `engine` | what is asked of a storage engine, in the journal's words |
-//! | `rocks`, `tail` | RocksDB as that engine, and the check of its log files before it is let near them |
+//! | `rocks` | RocksDB as that engine |
+//! | `tail`, `synced` | what is checked before RocksDB is let near its files: its log, and how far it must reach (A6) |
 //! | `identity` | whose journal it is |
 //!
 //! Not here: ballots are stored, never compared to decide anything; what to trim and what to load is the core's word.
@@ -27,6 +28,7 @@ mod identity;
 mod metrics;
 mod queue;
 mod rocks;
+mod synced;
 mod tail;
 mod writer;
 

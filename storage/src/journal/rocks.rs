@@ -1,13 +1,19 @@
 //! RocksDB as the journal's engine.
 //!
 //! One column family. `log/` and the slot as a big-endian number hold the entries, four short keys the rest. Every commit is
-//! one synced write batch. RocksDB's own recovery is set to tolerate an incomplete last record and nothing else; the log
-//! files are checked before that (`tail`), so that a damaged journal is not touched.
+//! one synced write batch, and is then noted in the synced mark.
+//!
+//! Of RocksDB's ways to recover its log, the default (a point in time) drops everything behind the first bad record without a
+//! word, and skipping bad records loses them one by one: both forget promises. Absolute consistency refuses every log that a
+//! crash cut off, which is an ordinary thing. What is left, to tolerate a damaged tail, also takes a bad length within the
+//! last block for an end. So this is the mode, and before RocksDB sees a file it is checked here that what it will drop is an
+//! end (`tail`), and that the end is not too early (`synced`). A damaged journal is thereby left as it is.
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Mutex;
 
 use paxos::{Ballot, Slot};
 use quorum::NodeId;
@@ -17,7 +23,8 @@ use rocksdb::{
 
 use super::engine::{Changes, Engine, Marks};
 use super::error::OpenError;
-use super::identity::{FORMAT, Found, Identity};
+use super::identity::{FORMAT, Format, Found, Identity};
+use super::synced::{self, SyncedMark};
 use super::{JournalSettings, tail};
 
 const LOG: &[u8; 4] = b"log/";
@@ -31,6 +38,8 @@ const TRIMMED: &[u8] = b"trimmed";
 pub(super) struct RocksEngine {
     db: DB,
     synced: WriteOptions,
+    /// Locked by the journal's thread only.
+    mark: Mutex<SyncedMark>,
 }
 
 impl RocksEngine {
@@ -51,6 +60,8 @@ impl RocksEngine {
         options.create_if_missing(true);
         options.set_error_if_exists(true);
         let db = DB::open(&options, dir).map_err(|error| refusal(dir, &error))?;
+        // Before the identity: a journal with an identity has a mark, whenever the power fails.
+        SyncedMark::create(dir, synced::owner(identity), 0).map_err(|error| failed(error.to_string()))?;
         let mut batch = WriteBatch::default();
         batch.put(IDENTITY, identity.to_bytes());
         db.write_opt(batch, &synced())
@@ -67,107 +78,86 @@ impl RocksEngine {
     }
 
     pub(super) fn open(dir: &Path, expected: &Identity, settings: JournalSettings) -> Result<RocksEngine, OpenError> {
-        if !dir.join("CURRENT").exists() {
-            // A folder with some other content was a journal once.
-            let empty = fs::read_dir(dir).map_or(true, |mut files| files.next().is_none());
-            return Err(if empty {
-                OpenError::Missing { dir: dir.to_owned() }
-            } else {
-                OpenError::Damaged {
-                    dir: dir.to_owned(),
-                    what: "the file CURRENT is missing".to_owned(),
-                }
-            });
-        }
+        present(dir)?;
         if let Some(holder) = holder(&dir.join("LOCK")) {
             return Err(OpenError::Locked {
                 dir: dir.to_owned(),
                 holder: Some(holder),
             });
         }
-        tail::check(dir)?;
+        let failed = |error: std::io::Error| OpenError::Engine {
+            dir: dir.to_owned(),
+            reason: error.to_string(),
+        };
+        let tail = tail::check(dir)?;
+        let mark = synced::read(dir).map_err(failed)?;
+        let owner = synced::owner(expected);
+        let reached =
+            matches!(mark, synced::Found::Mark { owner: of, number, .. } if of == owner && number <= tail.last);
         let mut options = options(settings);
         options.create_if_missing(false);
-        let db = DB::open(&options, dir).map_err(|error| refusal(dir, &error))?;
-        let identity = db.get(IDENTITY).map_err(|error| refusal(dir, &error))?;
-        let Some(identity) = identity else {
-            return Err(OpenError::Unfinished { dir: dir.to_owned() });
-        };
-        match Identity::decode(&identity) {
-            Found::Identity(found) => {
-                if let Some(differences) = found.differences(expected) {
-                    return Err(OpenError::Foreign {
-                        dir: dir.to_owned(),
-                        differences,
-                    });
-                }
-            }
-            Found::Newer(found) => {
-                return Err(OpenError::Newer {
-                    dir: dir.to_owned(),
-                    found,
-                    known: FORMAT,
-                });
-            }
-            Found::Rubbish => {
-                let what = format!("{identity:?} is not an identity");
-                return Err(OpenError::Damaged {
-                    dir: dir.to_owned(),
-                    what,
-                });
-            }
+        if !reached {
+            // The log files alone do not show it. Look closer, and still change nothing.
+            let db = open_to_look(dir)?;
+            let format = identify(&db, dir, expected)?;
+            judge(dir, format, &mark, owner, db.latest_sequence_number())?;
         }
-        Ok(RocksEngine { db, synced: synced() })
+        let db = DB::open(&options, dir).map_err(|error| refusal(dir, &error))?;
+        let format = identify(&db, dir, expected)?;
+        let last = db.latest_sequence_number();
+        judge(dir, format, &mark, owner, last)?;
+        let mark = match mark {
+            synced::Found::Mark { number, cell, .. } if format >= Format::SYNCED => {
+                SyncedMark::open(dir, owner, number, cell, last)
+            }
+            _ => SyncedMark::create(dir, owner, last),
+        };
+        let engine = RocksEngine {
+            db,
+            synced: synced(),
+            mark: Mutex::new(mark.map_err(failed)?),
+        };
+        if format < Format(FORMAT) {
+            engine.upgrade(expected).map_err(|reason| OpenError::Engine {
+                dir: dir.to_owned(),
+                reason,
+            })?;
+            tracing::info!(dir = %dir.display(), from = format.0, to = FORMAT, "the journal is in this build's format now");
+        }
+        Ok(engine)
     }
 
-    fn number(&self, key: &[u8]) -> Result<Option<u64>, String> {
-        match self.db.get(key).map_err(|error| error.to_string())? {
-            None => Ok(None),
-            Some(bytes) => match bytes.as_slice().try_into() {
-                Ok(bytes) => Ok(Some(u64::from_be_bytes(bytes))),
-                Err(_) => Err(format!(
-                    "\"{}\" holds {bytes:?}, which is not a number",
-                    key.escape_ascii()
-                )),
-            },
-        }
+    /// Says that the journal is in this build's format.
+    fn upgrade(&self, identity: &Identity) -> Result<(), String> {
+        let mut batch = WriteBatch::default();
+        batch.put(IDENTITY, identity.to_bytes());
+        self.write(batch)
+    }
+
+    /// Makes a batch durable, and then says that it is.
+    fn write(&self, batch: WriteBatch) -> Result<(), String> {
+        self.db
+            .write_opt(batch, &self.synced)
+            .map_err(|error| error.to_string())?;
+        self.with_mark(|mark| mark.raise(self.db.latest_sequence_number()))
+    }
+
+    fn with_mark(&self, change: impl FnOnce(&mut SyncedMark) -> std::io::Result<()>) -> Result<(), String> {
+        let mut mark = self
+            .mark
+            .lock()
+            .expect("a thread that panicked with the lock has ended the journal");
+        change(&mut mark).map_err(|error| format!("{}: {error}", synced::FILE))
     }
 }
 
 impl Engine for RocksEngine {
     fn marks(&self) -> Result<Marks, String> {
-        let promised = match self.db.get(PROMISED).map_err(|error| error.to_string())? {
-            None => Ballot::ZERO,
-            Some(bytes) => match bytes.split_first_chunk::<8>() {
-                Some((round, leader)) if leader.len() == 8 => Ballot {
-                    round: u64::from_be_bytes(*round),
-                    leader: NodeId(leader.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))),
-                },
-                _ => return Err(format!("\"promised\" holds {bytes:?}, which is not a ballot")),
-            },
-        };
-        let slot = |key| self.number(key).map(|number| Slot(number.unwrap_or(0)));
-        Ok(Marks {
-            promised,
-            chosen: slot(CHOSEN)?,
-            trimmed: slot(TRIMMED)?,
-        })
+        read_marks(&self.db)
     }
 
     fn scan(&self, from: Slot, to: Slot, visit: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>) -> Result<(), String> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(LOG_END);
-        options.fill_cache(false);
-        let mut cursor = self.db.raw_iterator_opt(options);
-        cursor.seek(log_key(from));
-        while let Some((key, value)) = cursor.item() {
-            let slot = slot_of(key).ok_or_else(|| format!("\"{}\" is not the key of a slot", key.escape_ascii()))?;
-            if slot > to || visit(slot, value).is_break() {
-                return Ok(());
-            }
-            cursor.next();
-        }
-        cursor.status().map_err(|error| error.to_string())
+        scan_entries(&self.db, from, to, visit)
     }
 
     fn commit(&self, changes: &Changes) -> Result<(), String> {
@@ -189,9 +179,11 @@ impl Engine for RocksEngine {
             batch.delete_range(log_key(Slot::ZERO), log_key(slot.next()));
             batch.put(TRIMMED, slot.0.to_be_bytes());
         }
-        self.db
-            .write_opt(batch, &self.synced)
-            .map_err(|error| error.to_string())
+        self.write(batch)
+    }
+
+    fn settle(&self, last: bool) -> Result<(), String> {
+        self.with_mark(|mark| mark.settle(last))
     }
 
     /// Drops files that hold nothing but trimmed slots. Dropping a file may bring back older entries of trimmed slots
@@ -206,6 +198,140 @@ impl Engine for RocksEngine {
         let property = |name: &str| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
         property("rocksdb.total-sst-files-size") + property("rocksdb.cur-size-all-mem-tables")
     }
+}
+
+pub(super) fn read_marks(db: &DB) -> Result<Marks, String> {
+    let promised = match db.get(PROMISED).map_err(|error| error.to_string())? {
+        None => Ballot::ZERO,
+        Some(bytes) => match bytes.split_first_chunk::<8>() {
+            Some((round, leader)) if leader.len() == 8 => Ballot {
+                round: u64::from_be_bytes(*round),
+                leader: NodeId(leader.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))),
+            },
+            _ => return Err(format!("\"promised\" holds {bytes:?}, which is not a ballot")),
+        },
+    };
+    let slot = |key| number(db, key).map(|number| Slot(number.unwrap_or(0)));
+    Ok(Marks {
+        promised,
+        chosen: slot(CHOSEN)?,
+        trimmed: slot(TRIMMED)?,
+    })
+}
+
+fn number(db: &DB, key: &[u8]) -> Result<Option<u64>, String> {
+    match db.get(key).map_err(|error| error.to_string())? {
+        None => Ok(None),
+        Some(bytes) => match bytes.as_slice().try_into() {
+            Ok(bytes) => Ok(Some(u64::from_be_bytes(bytes))),
+            Err(_) => Err(format!(
+                "\"{}\" holds {bytes:?}, which is not a number",
+                key.escape_ascii()
+            )),
+        },
+    }
+}
+
+pub(super) fn scan_entries(
+    db: &DB,
+    from: Slot,
+    to: Slot,
+    visit: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>,
+) -> Result<(), String> {
+    let mut options = ReadOptions::default();
+    options.set_iterate_upper_bound(LOG_END);
+    options.fill_cache(false);
+    let mut cursor = db.raw_iterator_opt(options);
+    cursor.seek(log_key(from));
+    while let Some((key, value)) = cursor.item() {
+        let slot = slot_of(key).ok_or_else(|| format!("\"{}\" is not the key of a slot", key.escape_ascii()))?;
+        if slot > to || visit(slot, value).is_break() {
+            return Ok(());
+        }
+        cursor.next();
+    }
+    cursor.status().map_err(|error| error.to_string())
+}
+
+/// Opens a journal to look at it; changes nothing.
+pub(super) fn open_to_look(dir: &Path) -> Result<DB, OpenError> {
+    let options = options(JournalSettings::default());
+    DB::open_for_read_only(&options, dir, false).map_err(|error| refusal(dir, &error))
+}
+
+/// Whose journal it is, and in which format.
+pub(super) fn read_identity(db: &DB, dir: &Path) -> Result<(Identity, Format), OpenError> {
+    let identity = db.get(IDENTITY).map_err(|error| refusal(dir, &error))?;
+    let dir = dir.to_owned();
+    let Some(identity) = identity else {
+        return Err(OpenError::Unfinished { dir });
+    };
+    match Identity::decode(&identity) {
+        Found::Identity(found, format) => Ok((found, format)),
+        Found::Newer(found) => Err(OpenError::Newer {
+            dir,
+            found,
+            known: FORMAT,
+        }),
+        Found::Rubbish => {
+            let what = format!("{identity:?} is not an identity");
+            Err(OpenError::Damaged { dir, what })
+        }
+    }
+}
+
+/// Refuses a folder that is no journal.
+pub(super) fn present(dir: &Path) -> Result<(), OpenError> {
+    if dir.join("CURRENT").exists() {
+        return Ok(());
+    }
+    // A folder with some other content was a journal once.
+    let empty = fs::read_dir(dir).map_or(true, |mut files| files.next().is_none());
+    Err(if empty {
+        OpenError::Missing { dir: dir.to_owned() }
+    } else {
+        OpenError::Damaged {
+            dir: dir.to_owned(),
+            what: "the file CURRENT is missing".to_owned(),
+        }
+    })
+}
+
+/// Refuses a journal that is not `expected`'s, or in a format that is not known here.
+fn identify(db: &DB, dir: &Path, expected: &Identity) -> Result<Format, OpenError> {
+    let (found, format) = read_identity(db, dir)?;
+    match found.differences(expected) {
+        Some(differences) => Err(OpenError::Foreign {
+            dir: dir.to_owned(),
+            differences,
+        }),
+        None => Ok(format),
+    }
+}
+
+/// A6: refuses a journal that ends at change `last` if it was durable beyond that, or if it cannot show how far it was.
+pub(super) fn judge(dir: &Path, format: Format, mark: &synced::Found, owner: u32, last: u64) -> Result<(), OpenError> {
+    if format < Format::SYNCED {
+        return Ok(());
+    }
+    let file = synced::FILE;
+    let what = match mark {
+        synced::Found::Mark { owner: of, .. } if *of != owner => {
+            format!("the file {file} was copied from another node's journal")
+        }
+        synced::Found::Mark { number, .. } if *number > last => format!(
+            "its end is missing: it was durable up to change {number}, and now ends at change {last}; {} acknowledged \
+             changes are gone",
+            number - last
+        ),
+        synced::Found::Mark { .. } => return Ok(()),
+        synced::Found::Missing => format!("the file {file} is missing, so it cannot show that its end is there"),
+        synced::Found::Unreadable => format!("the file {file} is damaged, so it cannot show that its end is there"),
+    };
+    Err(OpenError::Damaged {
+        dir: dir.to_owned(),
+        what,
+    })
 }
 
 fn log_key(slot: Slot) -> [u8; 12] {
@@ -265,7 +391,7 @@ fn refusal(dir: &Path, error: &rocksdb::Error) -> OpenError {
 }
 
 /// Which process holds a lock on this file, as far as the system says.
-fn holder(file: &Path) -> Option<u32> {
+pub(crate) fn holder(file: &Path) -> Option<u32> {
     let inode = fs::metadata(file).ok()?.ino().to_string();
     let locks = fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| {
@@ -278,4 +404,49 @@ fn holder(file: &Path) -> Option<u32> {
             None
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use quorum::Incarnation;
+
+    use super::*;
+
+    #[test]
+    fn the_log_files_tell_the_same_last_change_as_the_engine() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let identity = Identity {
+            cluster: "test".to_owned(),
+            cluster_id: paxos::ClusterId(1),
+            node: NodeId(1),
+            incarnation: Incarnation(1),
+        };
+        RocksEngine::create(dir.path(), &identity).expect("an empty folder");
+        // One log file for all, so that none is removed while it is read here.
+        let settings = JournalSettings::default();
+        let engine = RocksEngine::open(dir.path(), &identity, settings).expect("a fresh journal");
+        let mut batches = 0;
+        // Lengths that end all over a block, and beyond it; headers of batches fall on borders of blocks.
+        for slot in 1..3000 {
+            let bytes = vec![7; (slot * 37) % 5000];
+            let entries = (0..1 + slot % 3).map(|entry| (Slot((slot * 4 + entry) as u64), bytes.clone()));
+            let changes = Changes {
+                entries: entries.collect(),
+                chosen: Some(Slot(slot as u64)),
+                trimmed: (slot % 7 == 0).then_some(Slot(slot as u64)),
+                ..Changes::default()
+            };
+            engine.commit(&changes).expect("a healthy disk");
+            batches += 1;
+            if slot % 50 == 0 {
+                let tail = tail::check(dir.path()).expect("whole log files");
+                assert_eq!(tail.last, engine.db.latest_sequence_number(), "slot {slot}");
+                assert!(tail.files > 0 && tail.torn == 0 && tail.batches <= batches);
+                let synced::Found::Mark { number, .. } = synced::read(dir.path()).expect("the mark") else {
+                    panic!("the mark is whole")
+                };
+                assert_eq!(number, tail.last, "slot {slot}");
+            }
+        }
+    }
 }

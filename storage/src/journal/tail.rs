@@ -5,8 +5,12 @@
 //! dropped must be an end: nothing readable may follow it. Every commit is one synced record, so a crash leaves at most
 //! one record incomplete, at the very end.
 //!
+//! A cut exactly between two records is an end like any other here. What was acknowledged beyond it is told by the synced
+//! mark (`synced`), with which the number of the last change that is found here is compared.
+//!
 //! The file format: blocks of 32 KiB; records of checksum (4 bytes, masked CRC-32C of type and data), length (2), type (1)
-//! and data, all little-endian; a record does not cross blocks; fewer than 7 bytes at the end of a block are filler.
+//! and data, all little-endian; a record does not cross blocks; fewer than 7 bytes at the end of a block are filler. A write batch is one record (type 1), or a first (2),
+//! middle (3) and last (4) record; it begins with the number of its first change (8) and how many it has (4).
 
 use std::fs;
 use std::path::Path;
@@ -16,8 +20,23 @@ use super::error::OpenError;
 const BLOCK: usize = 32 << 10;
 const HEADER: usize = 7;
 
+/// What the log files of a folder hold.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Tail {
+    /// How many files there are.
+    pub(super) files: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// Whole write batches in them.
+    pub(super) batches: u64,
+    /// Bytes of incomplete last records: they were never acknowledged.
+    pub(super) torn: u64,
+    /// The number of the last change in a whole batch; 0 if there is none.
+    pub(super) last: u64,
+}
+
 /// Refuses if a log file in `dir` is damaged anywhere but in an incomplete end, or if there is none.
-pub(super) fn check(dir: &Path) -> Result<(), OpenError> {
+pub(super) fn check(dir: &Path) -> Result<Tail, OpenError> {
     let failed = |error: std::io::Error| OpenError::Engine {
         dir: dir.to_owned(),
         reason: error.to_string(),
@@ -26,28 +45,71 @@ pub(super) fn check(dir: &Path) -> Result<(), OpenError> {
         dir: dir.to_owned(),
         what,
     };
-    let mut any = false;
+    let mut tail = Tail::default();
     for file in fs::read_dir(dir).map_err(failed)? {
         let path = file.map_err(failed)?.path();
         if path.extension().is_none_or(|extension| extension != "log") {
             continue;
         }
-        any = true;
         let bytes = fs::read(&path).map_err(failed)?;
-        if let Err(at) = verify(&bytes) {
+        let content = verify(&bytes).map_err(|at| {
             let file = path.file_name().unwrap_or_default().display();
-            return Err(damaged(format!(
+            damaged(format!(
                 "the log file {file} ({} bytes) has a bad record at byte {at}, which is not a torn end",
                 bytes.len()
-            )));
-        }
+            ))
+        })?;
+        tail.files += 1;
+        tail.bytes += bytes.len() as u64;
+        tail.batches += content.batches;
+        tail.torn += (bytes.len() - content.end) as u64;
+        tail.last = tail.last.max(content.last);
     }
-    if any {
-        Ok(())
-    } else {
-        Err(damaged(
+    if tail.files == 0 {
+        return Err(damaged(
             "it has no log file, and an open journal always has one".to_owned(),
-        ))
+        ));
+    }
+    Ok(tail)
+}
+
+/// What one log file holds.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Content {
+    /// Whole write batches.
+    batches: u64,
+    /// The number of the last change in them.
+    last: u64,
+    /// Where the readable part ends.
+    end: usize,
+    /// The beginning of a batch that is not complete yet.
+    begun: Option<Vec<u8>>,
+}
+
+/// Bytes at the beginning of a batch: number and count.
+const BATCH_HEADER: usize = 12;
+
+impl Content {
+    /// Takes in a whole record.
+    fn take(&mut self, kind: u8, data: &[u8]) {
+        let mut header = match kind {
+            1 | 2 => Vec::new(),
+            3 | 4 => self.begun.take().unwrap_or_default(),
+            // Notes of RocksDB's own.
+            _ => return,
+        };
+        header.extend_from_slice(&data[..data.len().min(BATCH_HEADER - header.len())]);
+        if kind == 2 || kind == 3 {
+            self.begun = Some(header);
+            return;
+        }
+        self.batches += 1;
+        if let Some((number, count)) = header.split_first_chunk::<8>()
+            && let Ok(count) = <[u8; 4]>::try_from(count)
+        {
+            let next = u64::from_le_bytes(*number).saturating_add(u32::from_le_bytes(count).into());
+            self.last = self.last.max(next.saturating_sub(1));
+        }
     }
 }
 
@@ -61,19 +123,26 @@ enum At {
     Bad,
 }
 
-/// Returns where the damage is, if it is not a torn end.
-fn verify(bytes: &[u8]) -> Result<(), usize> {
+/// Returns what is there, or where the damage is if it is not a torn end.
+fn verify(bytes: &[u8]) -> Result<Content, usize> {
+    let mut content = Content::default();
     let mut at = 0;
     while at < bytes.len() {
         match look(bytes, at) {
-            At::Good(next) => at = next,
+            At::Good(next) => {
+                if let Some(data) = bytes.get(at + HEADER..next) {
+                    content.take(bytes[at + HEADER - 1], data);
+                }
+                at = next;
+            }
             // Space that was reserved for records which were never written reads as zeros.
-            At::Cut | At::Bad if bytes[at..].iter().all(|byte| *byte == 0) => return Ok(()),
-            At::Cut if (at + 1..bytes.len()).all(|later| !is_record(bytes, later)) => return Ok(()),
+            At::Cut | At::Bad if bytes[at..].iter().all(|byte| *byte == 0) => break,
+            At::Cut if (at + 1..bytes.len()).all(|later| !is_record(bytes, later)) => break,
             At::Cut | At::Bad => return Err(at),
         }
     }
-    Ok(())
+    content.end = at.min(bytes.len());
+    Ok(content)
 }
 
 fn look(bytes: &[u8], at: usize) -> At {
@@ -137,7 +206,7 @@ mod tests {
     fn a_whole_log_passes_and_so_does_every_prefix_of_it() {
         let (bytes, _) = log(&[100, 5000, 0, 300]);
         for end in 0..=bytes.len() {
-            assert_eq!(verify(&bytes[..end]), Ok(()), "cut at {end}");
+            assert!(verify(&bytes[..end]).is_ok(), "cut at {end}");
         }
     }
 
@@ -168,7 +237,7 @@ mod tests {
         let (mut bytes, starts) = log(&[100, 50, 70]);
         let whole = bytes.len();
         bytes.resize(whole + 1000, 0);
-        assert_eq!(verify(&bytes), Ok(()));
+        assert_eq!(verify(&bytes).map(|content| content.end), Ok(whole));
         bytes[starts[1]..starts[2]].fill(0);
         assert_eq!(verify(&bytes), Err(starts[1]));
     }

@@ -111,9 +111,7 @@ impl Writer {
             if let Some(newest) = newest {
                 persisted(newest);
             }
-            if changes.trimmed.is_some()
-                && let Err(reason) = self.engine.reclaim(self.marks.trimmed)
-            {
+            if let Err(reason) = self.tidy(&changes, last) {
                 return alarm.raise(JournalError::Write(reason));
             }
             self.metrics.queue_bytes.set(self.queue.bytes() as i64);
@@ -121,6 +119,14 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// Work that nobody waits for.
+    fn tidy(&self, changes: &Changes, last: bool) -> Result<(), String> {
+        if changes.trimmed.is_some() {
+            self.engine.reclaim(self.marks.trimmed)?;
+        }
+        self.engine.settle(last)
     }
 
     /// Turns the records of many writes into one set of changes, and puts their messages in one row.
@@ -267,6 +273,10 @@ mod tests {
         }
 
         fn reclaim(&self, _: Slot) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn settle(&self, _: bool) -> Result<(), String> {
             Ok(())
         }
 
