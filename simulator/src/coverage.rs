@@ -163,6 +163,8 @@ counted! {
         Retried = "a request was retried",
         /// The store refused a command that was chosen.
         Faulty = "a chosen command was faulty",
+        /// A state machine took out some of what compaction had left over.
+        Swept = "what compaction left over was swept",
         /// What clients saw was judged from the outside, key by key.
         JudgedOutside = "a history was judged from the outside",
         /// And could not be judged within the limit of steps.

@@ -27,7 +27,7 @@ pub(crate) fn operation(request: &Request) -> Option<(Bytes, Op)> {
                 };
                 Some((put.key.clone(), Op::CompareAndPut(wanted, OpId::of(&put.value).0)))
             }
-            Command::DeleteRange(_) => None,
+            Command::DeleteRange(_) | Command::Compact(_) => None,
         },
     }
 }
@@ -39,6 +39,7 @@ pub(crate) fn applied(request: &Request, told: &Applied) -> Option<Reply> {
         Told::Put(_) => Reply::Done,
         Told::DeleteRange(reply) => Reply::Deleted(reply.deleted > 0),
         Told::Txn(reply) => Reply::Compared(reply.succeeded),
+        Told::Compact => return None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The real state machine, on tables in memory.
 
 use paxos::{CommandId, Entry, Slot, Value};
-use storage::machine::{Applied, Machine as Store, Reader, Revision};
+use storage::machine::{Applied, Machine as Store, Reader, Revision, Stride, Sweeper};
 use storage::tables::Tables;
 
 use crate::tables::DiskTables;
@@ -14,14 +14,22 @@ const HEAD_CACHE_BYTES: usize = 2 << 10;
 pub(crate) struct Machine {
     store: Store<DiskTables>,
     reader: Reader<DiskTables>,
+    sweeper: Sweeper<DiskTables>,
 }
+
+/// Few rows: a sweep takes many strides, and much happens between them.
+const STRIDE: Stride = Stride {
+    rows: 7,
+    bytes: u64::MAX,
+};
 
 impl Machine {
     /// The state machine that these tables hold.
     pub(crate) fn open(tables: DiskTables) -> Machine {
         let store = Store::open(tables, HEAD_CACHE_BYTES).expect("tables in memory can be read");
         let reader = store.reader();
-        Machine { store, reader }
+        let sweeper = store.sweeper().expect("tables in memory can be read");
+        Machine { store, reader, sweeper }
     }
 
     /// The last slot whose effects are in the state.
@@ -54,9 +62,15 @@ impl Machine {
         self.apply(&[Entry { slot, value }], |_| false);
     }
 
-    /// A digest of all that the tables hold.
+    /// Takes out some of what compaction has left over; whether there was anything to look at.
+    pub(crate) fn sweep(&mut self) -> bool {
+        let swept = self.sweeper.step(STRIDE).expect("tables in memory do not fail");
+        swept.is_some()
+    }
+
+    /// A digest of all that the tables hold, but for what compaction has left over.
     pub(crate) fn bits(&self) -> u64 {
-        self.store.tables().digest()
+        self.store.tables().digest(self.store.progress().compacted)
     }
 
     /// Makes all effects durable.

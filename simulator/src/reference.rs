@@ -23,77 +23,98 @@ struct Version {
 /// The whole history.
 pub(crate) struct Reference {
     history: BTreeMap<Bytes, Vec<Version>>,
+    now: Bounds,
+    /// The slots in which a bound changed, and what it was after them.
+    bounds: Vec<(Slot, Bounds)>,
+}
+
+/// Which revisions there are to be read. Everything is remembered; what is compacted is only not told.
+#[derive(Copy, Clone, PartialEq, Eq)]
+struct Bounds {
     revision: i64,
-    /// The slots in which the revision changed, and what it was after them.
-    revisions: Vec<(Slot, i64)>,
+    compacted: i64,
 }
 
 impl Reference {
     pub(crate) fn new() -> Reference {
+        let now = Bounds {
+            revision: 1,
+            compacted: -1,
+        };
         Reference {
             history: BTreeMap::new(),
-            revision: 1,
-            revisions: vec![(Slot::ZERO, 1)],
+            now,
+            bounds: vec![(Slot::ZERO, now)],
         }
     }
 
-    /// The store's revision after a slot.
-    pub(crate) fn revision_at(&self, slot: Slot) -> i64 {
-        let after = self.revisions.partition_point(|(changed, _)| *changed <= slot);
-        self.revisions[after - 1].1
+    fn bounds_at(&self, slot: Slot) -> Bounds {
+        let after = self.bounds.partition_point(|(changed, _)| *changed <= slot);
+        self.bounds[after - 1].1
     }
 
     /// The next command of the log: what its client should be told.
     pub(crate) fn apply(&mut self, slot: Slot, payload: &Bytes) -> Option<Applied> {
         let command = Command::decode(payload).ok()?;
-        let before = self.revision;
+        let before = self.now;
         let result = self.command(&command);
-        if self.revision > before {
-            match self.revisions.last_mut() {
-                Some((last, revision)) if *last == slot => *revision = self.revision,
-                _ => self.revisions.push((slot, self.revision)),
+        if self.now != before {
+            match self.bounds.last_mut() {
+                Some((last, bounds)) if *last == slot => *bounds = self.now,
+                _ => self.bounds.push((slot, self.now)),
             }
         }
         Some(Applied {
-            revision: Revision(self.revision),
+            revision: Revision(self.now.revision),
             result,
         })
     }
 
     /// What a read in the state after `slot` should find.
     pub(crate) fn read(&self, slot: Slot, query: &Query) -> Found {
-        let now = self.revision_at(slot);
+        let bounds = self.bounds_at(slot);
+        let now = Revision(bounds.revision);
         match query {
             Query::Range(range) => Found::Range(
-                self.range(range, now)
-                    .map(|reply| (reply, Revision(now)))
+                self.range(range, bounds)
+                    .map(|reply| (reply, now))
                     .map_err(|error| error.to_string()),
             ),
             Query::Txn(txn) => {
-                let path = self.path(txn, now);
-                let reply = check_ranges(&path, now).map(|()| self.look(&path, now));
-                Found::Txn(
-                    reply
-                        .map(|reply| (reply, Revision(now)))
-                        .map_err(|error| error.to_string()),
-                )
+                let path = self.path(txn, bounds.revision);
+                let reply = check_ranges(&path, bounds).map(|()| self.look(&path, bounds));
+                Found::Txn(reply.map(|reply| (reply, now)).map_err(|error| error.to_string()))
             }
         }
     }
 
     fn command(&mut self, command: &Command) -> Result<Reply, KvError> {
-        let (now, next) = (self.revision, self.revision + 1);
-        let mut change = Change { next, changed: false };
+        let before = self.now;
+        let mut change = Change {
+            next: before.revision + 1,
+            changed: false,
+            compacted: before.compacted,
+        };
         let reply = match command {
             Command::Put(put) => Reply::Put(self.put(put, &mut change)),
             Command::DeleteRange(delete) => Reply::DeleteRange(self.delete(delete, &mut change)),
             Command::Txn(txn) => {
-                let path = self.path(txn, now);
-                check_ranges(&path, now)?;
+                let path = self.path(txn, before.revision);
+                check_ranges(&path, before)?;
                 Reply::Txn(self.txn(&path, &mut change))
             }
+            Command::Compact(compact) => {
+                if compact.revision <= before.compacted {
+                    return Err(KvError::Compacted);
+                }
+                if compact.revision > before.revision {
+                    return Err(KvError::FutureRevision);
+                }
+                change.compacted = compact.revision;
+                Reply::Compact
+            }
         };
-        self.revision = change.now();
+        self.now = change.now();
         Ok(reply)
     }
 
@@ -120,10 +141,11 @@ impl Reference {
             .collect()
     }
 
-    fn range(&self, range: &Range, now: i64) -> Result<RangeReply, KvError> {
+    fn range(&self, range: &Range, bounds: Bounds) -> Result<RangeReply, KvError> {
         let revision = match range.revision {
-            ..=0 => now,
-            future if future > now => return Err(KvError::FutureRevision),
+            ..=0 => bounds.revision,
+            future if future > bounds.revision => return Err(KvError::FutureRevision),
+            past if past < bounds.compacted => return Err(KvError::Compacted),
             past => past,
         };
         let mut found = self.within(&range.key, &range.range_end, revision);
@@ -224,7 +246,7 @@ impl Reference {
                 Step::Plain(op) => self.looked(op, change.now()),
                 Step::Nested(path) => OpResult::Txn(self.txn(path, change)),
             };
-            let revision = Revision(change.now());
+            let revision = Revision(change.now().revision);
             responses.push(OpReply { revision, result });
         }
         TxnReply {
@@ -234,12 +256,12 @@ impl Reference {
     }
 
     /// A transaction that only reads.
-    fn look(&self, path: &Path<'_>, now: i64) -> TxnReply {
+    fn look(&self, path: &Path<'_>, bounds: Bounds) -> TxnReply {
         let responses = path.steps.iter().map(|step| OpReply {
-            revision: Revision(now),
+            revision: Revision(bounds.revision),
             result: match step {
-                Step::Plain(op) => self.looked(op, now),
-                Step::Nested(path) => OpResult::Txn(self.look(path, now)),
+                Step::Plain(op) => self.looked(op, bounds),
+                Step::Nested(path) => OpResult::Txn(self.look(path, bounds)),
             },
         });
         TxnReply {
@@ -248,9 +270,9 @@ impl Reference {
         }
     }
 
-    fn looked(&self, op: &Op, now: i64) -> OpResult {
+    fn looked(&self, op: &Op, bounds: Bounds) -> OpResult {
         match op {
-            Op::Range(range) => OpResult::Range(self.range(range, now).expect("revisions were checked before")),
+            Op::Range(range) => OpResult::Range(self.range(range, bounds).expect("revisions were checked before")),
             other => unreachable!("{other:?} is no read"),
         }
     }
@@ -261,11 +283,15 @@ struct Change {
     /// The revision of its changes.
     next: i64,
     changed: bool,
+    compacted: i64,
 }
 
 impl Change {
-    fn now(&self) -> i64 {
-        if self.changed { self.next } else { self.next - 1 }
+    fn now(&self) -> Bounds {
+        Bounds {
+            revision: if self.changed { self.next } else { self.next - 1 },
+            compacted: self.compacted,
+        }
     }
 }
 
@@ -279,12 +305,15 @@ enum Step<'t> {
     Nested(Path<'t>),
 }
 
-/// Whether every read on the path names a revision that exists.
-fn check_ranges(path: &Path<'_>, now: i64) -> Result<(), KvError> {
+/// Whether every read on the path names a revision that is there to be read.
+fn check_ranges(path: &Path<'_>, bounds: Bounds) -> Result<(), KvError> {
     path.steps.iter().try_for_each(|step| match step {
-        Step::Plain(Op::Range(range)) if range.revision > now => Err(KvError::FutureRevision),
+        Step::Plain(Op::Range(range)) if range.revision > bounds.revision => Err(KvError::FutureRevision),
+        Step::Plain(Op::Range(range)) if range.revision != 0 && range.revision < bounds.compacted => {
+            Err(KvError::Compacted)
+        }
         Step::Plain(_) => Ok(()),
-        Step::Nested(path) => check_ranges(path, now),
+        Step::Nested(path) => check_ranges(path, bounds),
     })
 }
 

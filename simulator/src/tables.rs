@@ -3,7 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use storage::tables::{FrozenMemory, MemoryTables, Step, TableBatch, Tables, TablesError};
+use storage::machine::Leftovers;
+use storage::tables::{FrozenMemory, LOCAL, MemoryTables, Step, TableBatch, Tables, TablesError};
 
 use crate::trace::digest;
 
@@ -35,11 +36,15 @@ impl DiskTables {
         }
     }
 
-    /// A digest of everything in them.
-    pub(crate) fn digest(&self) -> u64 {
+    /// A digest of everything in them that nodes share, but for what compaction at `compacted` leaves over.
+    pub(crate) fn digest(&self, compacted: i64) -> u64 {
         let mut whole = 0u64;
+        let mut leftovers = Leftovers::new(compacted);
         self.memory
             .scan(b"", None, &mut |key, value| {
+                if key.first() == Some(&LOCAL) || leftovers.drops(key, value) {
+                    return Step::Next;
+                }
                 for part in [digest(key), digest(value)] {
                     whole = (whole ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
                 }

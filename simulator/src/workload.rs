@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use storage::machine::{
-    Command, Compare, CompareResult, CompareTarget, DeleteRange, Op, Put, Range, RangeReply, Revision, SortOrder,
-    SortTarget, Txn, TxnReply,
+    Command, Compact, Compare, CompareResult, CompareTarget, DeleteRange, Op, Put, Range, RangeReply, Revision,
+    SortOrder, SortTarget, Txn, TxnReply,
 };
 
 use crate::random::Random;
@@ -100,7 +100,9 @@ impl Mix {
             self.len(op)
         };
         let plain = self.kind == Kind::Puts;
-        let command = if !plain && random.chance(self.txns) {
+        let command = if let Some(compact) = self.compact(op) {
+            Command::Compact(compact)
+        } else if !plain && random.chance(self.txns) {
             match self.kind {
                 Kind::ByKey => Command::Txn(self.compare_and_put(random, op, len)),
                 _ => Command::Txn(self.txn(random, op, len)),
@@ -111,6 +113,14 @@ impl Mix {
             Command::Put(self.put(random, op, len))
         };
         Request::Command(command.encode())
+    }
+
+    /// Now and then a compaction, at a revision that may be too old or too new; only where reads of the past meet it.
+    fn compact(&self, op: OpId) -> Option<Compact> {
+        let due = self.kind == Kind::Wide && op.0 % 23 == 22;
+        due.then(|| Compact {
+            revision: (op.0 / 2).wrapping_sub(op.0 % 5 * 10).cast_signed(),
+        })
     }
 
     /// A read.
@@ -307,6 +317,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen.len(), 3, "puts, deletions and transactions");
+        assert_eq!(seen.len(), 4, "puts, deletions, transactions and compactions");
     }
 }

@@ -2,8 +2,8 @@
 
 use simulator::{Fault, MUTANTS, Mutant, Plan, Property, Sometimes, Step, Tally, run, shrink};
 
-/// Seeds of the smoke run, which anybody can repeat with `simulate --seeds 0..300`.
-const SMOKE: u64 = 300;
+/// Seeds of the smoke run, which anybody can repeat with `simulate --seeds 0..400`.
+const SMOKE: u64 = 400;
 /// Seeds within which every mutant must die.
 const HUNT: u64 = 60;
 

@@ -16,7 +16,7 @@
 //! | room | in one line |
 //! |---|---|
 //! | [`journal`] | one thread, one batch, one sync; replies leave behind it (A3–A7) |
-//! | [`machine`] | commands, revisions, transactions, reads of the past; one digest on all nodes |
+//! | [`machine`] | commands, revisions, transactions, reads of the past, compaction; one digest on all nodes |
 //! | [`tables`] | ordered bytes: RocksDB, or a map for the simulator; one contract |
 //! | [`snapshot`] | a whole state on its way to another node: pieces, each checked (C3) |
 //! | [`Store`] | a data folder: whose it is, whether it is whole |
@@ -24,8 +24,7 @@
 //! Journal, [`Store`] and RocksDB are behind the feature `rocks`, which is on unless it is turned off: the simulator runs the
 //! real state machine without compiling RocksDB.
 //!
-//! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: sessions (X1), leases,
-//! compaction of old versions.
+//! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: sessions (X1), leases.
 
 #[cfg(feature = "rocks")]
 pub mod journal;

@@ -29,6 +29,8 @@ trait Check {
     fn durable(&self);
     /// Everything as it was, after `meanwhile`.
     fn frozen(&self, meanwhile: &mut dyn FnMut()) -> Vec<(Vec<u8>, Vec<u8>)>;
+    fn through(&self, from: &[u8], to: Option<&[u8]>) -> Vec<(Vec<u8>, Vec<u8>)>;
+    fn rewritten(&self);
 }
 
 impl<T: Tables> Check for T {
@@ -79,6 +81,21 @@ impl<T: Tables> Check for T {
             })
             .expect("a healthy disk");
         seen
+    }
+
+    fn through(&self, from: &[u8], to: Option<&[u8]>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut seen = Vec::new();
+        self.scan_through(from, to, &mut |key, value| {
+            seen.push((key.to_vec(), value.to_vec()));
+            Step::Next
+        })
+        .expect("a healthy disk");
+        seen
+    }
+
+    fn rewritten(&self) {
+        self.reclaim().expect("a healthy disk");
+        assert!(self.live_size() <= self.size());
     }
 }
 
@@ -293,6 +310,11 @@ proptest! {
                     .map(|(key, value)| (key.clone(), value.clone()))
                     .collect();
                 assert_eq!(seen, expected);
+                assert_eq!(tables.through(&from, Some(&to)), expected);
+                if flush_after % 2 == 0 {
+                    tables.rewritten();
+                    assert_eq!(tables.through(&from, Some(&to)), expected);
+                }
                 let group = &from[..from.len() - 8];
                 let first = map
                     .range(from.clone()..)

@@ -132,6 +132,7 @@ fn commands() -> impl Strategy<Value = Command> {
         3 => puts().prop_map(Command::Put),
         2 => deletes().prop_map(Command::DeleteRange),
         4 => txns().prop_map(Command::Txn),
+        1 => (-3..15i64).prop_map(|revision| Command::Compact(Compact { revision })),
     ]
 }
 
@@ -196,13 +197,19 @@ fn rocks(dir: &std::path::Path, create: bool) -> RocksTables {
     RocksTables::open(dir, create, settings).expect("the folder opens")
 }
 
-/// Applies in steps of some entries, and returns all answers.
+/// Applies in steps of some entries, and returns all answers. In between, what compaction leaves over is swept bit by bit.
 fn apply<T: Tables>(machine: &mut Machine<T>, entries: &[Entry], step: usize) -> Vec<(u64, Applied)> {
     let mut answers = Vec::new();
+    let mut sweeper = machine.sweeper().expect("a healthy disk");
+    let stride = Stride {
+        rows: step as u64,
+        bytes: u64::MAX,
+    };
     for some in entries.chunks(step) {
         machine
             .apply(some, |_| true, |id, applied| answers.push((id.sequence, applied)))
             .expect("a healthy disk");
+        sweeper.step(stride).expect("a healthy disk");
     }
     answers
 }

@@ -161,6 +161,9 @@ impl Cluster {
         let answers = process.machine.apply(rest, |id| {
             id.origin == seat.node() && id.boot == boot && pending.contains_key(&id.sequence)
         });
+        if process.machine.sweep() {
+            self.tally.sometimes.hit(Sometimes::Swept);
+        }
         let applied = process.machine.applied();
         self.trace.mix(process.machine.digest());
         self.oracle.on_state(seat, &process.machine)?;

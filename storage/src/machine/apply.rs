@@ -16,6 +16,7 @@ use super::progress::{Progress, Shared};
 use super::reader::{Flusher, Reader};
 use super::record::Record;
 use super::reply::{Applied, Revision};
+use super::sweeper::Sweeper;
 use super::view::View;
 use super::write::Write;
 use crate::tables::{Finder, TableBatch, Tables, TablesError};
@@ -26,6 +27,7 @@ pub struct Machine<T: Tables> {
     pub(super) heads: Heads,
     pub(super) pending: Pending,
     pub(super) revision: i64,
+    pub(super) compacted: i64,
     applied: Slot,
     digest: Digest,
     broken: Option<ApplyError>,
@@ -66,6 +68,7 @@ impl<T: Tables> Machine<T> {
             heads: Heads::new(head_cache_bytes),
             pending: Pending::default(),
             revision: progress.revision.0,
+            compacted: progress.compacted,
             applied: progress.applied,
             digest: Digest(progress.digest),
             broken: None,
@@ -84,6 +87,14 @@ impl<T: Tables> Machine<T> {
         Flusher::new(Arc::clone(&self.shared))
     }
 
+    /// Takes what compaction leaves over out of the tables, from any thread; there must be only one.
+    ///
+    /// # Errors
+    /// [`TablesError`] if what an earlier sweeper left cannot be read.
+    pub fn sweeper(&self) -> Result<Sweeper<T>, TablesError> {
+        Sweeper::open(Arc::clone(&self.shared))
+    }
+
     /// The tables underneath.
     #[must_use]
     pub fn tables(&self) -> &T {
@@ -97,6 +108,7 @@ impl<T: Tables> Machine<T> {
             applied: self.applied,
             revision: Revision(self.revision),
             digest: self.digest.0,
+            compacted: self.compacted,
         }
     }
 
@@ -200,6 +212,20 @@ impl<T: Tables> Machine<T> {
         batch.put(keys::META, &progress.encode());
         self.shared.tables.write(batch)?;
         self.shared.publish(progress, bytes);
+        Ok(())
+    }
+
+    /// Forgets the history below `revision`. Nothing is removed here: what is left over is swept aside, later, by each node
+    /// for itself.
+    pub(super) fn compact(&mut self, revision: i64) -> Result<(), KvError> {
+        if revision <= self.compacted {
+            return Err(KvError::Compacted);
+        }
+        if revision > self.revision {
+            return Err(KvError::FutureRevision);
+        }
+        self.digest.number(revision.cast_unsigned());
+        self.compacted = revision;
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// A request that changes the state, and so goes through the log.
 ///
-/// The order of the variants is part of the encoding: new ones are added at the end, and with a new [`FORMAT`].
+/// The order of the variants is part of the encoding: new ones are added at the end, and with a new [`FORMAT`]
+/// of their own.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Sets one key.
@@ -16,6 +17,8 @@ pub enum Command {
     DeleteRange(DeleteRange),
     /// Compares, then does one of two lists of operations, all or nothing.
     Txn(Txn),
+    /// Forgets the history below a revision. Since format 2.
+    Compact(Compact),
 }
 
 /// Sets one key; creates it or replaces its value, and detaches it from an earlier lease.
@@ -55,6 +58,13 @@ pub struct Txn {
     pub success: Vec<Op>,
     /// Done in this order if not.
     pub failure: Vec<Op>,
+}
+
+/// Forgets every version that no reader at `revision` or later sees.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Compact {
+    /// The oldest revision that can still be read; above the one of the last compaction, and not in the future.
+    pub revision: i64,
 }
 
 /// One operation of a transaction. Each sees what the operations before it did.
@@ -171,8 +181,12 @@ pub enum CompareTarget {
     Lease(i64),
 }
 
-/// The encoding of commands that this build writes, and the newest it reads; the first byte of every payload.
-pub const FORMAT: u8 = 1;
+/// The newest encoding of commands that this build writes and reads. The first byte of every payload is the oldest format
+/// that has the command, so that builds which are older stop only at what they do not know.
+pub const FORMAT: u8 = 2;
+
+/// The format of what every build knows: puts, deletions, transactions.
+const FORMAT_1: u8 = 1;
 
 /// Transactions nest no deeper than this in a command that is decoded. The check before proposing is stricter: each
 /// level takes at least one operation of its parent's budget.
@@ -183,7 +197,7 @@ impl Command {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut payload = Vec::with_capacity(self.size() + 16);
-        payload.push(FORMAT);
+        payload.push(self.format());
         postcard::to_extend(self, payload)
             .expect("writing to a vector does not fail")
             .into()
@@ -202,12 +216,20 @@ impl Command {
 
     fn decode_any(payload: &[u8]) -> Result<Command, Undecodable> {
         match payload {
-            [FORMAT, rest @ ..] => match postcard::take_from_bytes(rest) {
-                Ok((command, [])) => Ok(command),
+            [format @ FORMAT_1..=FORMAT, rest @ ..] => match postcard::take_from_bytes::<Command>(rest) {
+                Ok((command, [])) if command.format() == *format => Ok(command),
                 _ => Err(Undecodable::Malformed),
             },
             [0, ..] | [] => Err(Undecodable::Malformed),
             [newer, ..] => Err(Undecodable::Newer(*newer)),
+        }
+    }
+
+    /// The oldest format that has this command.
+    fn format(&self) -> u8 {
+        match self {
+            Command::Put(_) | Command::DeleteRange(_) | Command::Txn(_) => FORMAT_1,
+            Command::Compact(_) => 2,
         }
     }
 
@@ -218,6 +240,7 @@ impl Command {
             Command::Put(put) => put.size(),
             Command::DeleteRange(delete) => delete.size(),
             Command::Txn(txn) => txn.size(),
+            Command::Compact(_) => OVERHEAD,
         }
     }
 }
@@ -247,7 +270,7 @@ impl Put {
             }
             None
         };
-        if payload.get(..2)? != [FORMAT, 0] {
+        if payload.get(..2)? != [FORMAT_1, 0] {
             return None;
         }
         let (key, value) = (bytes()?, bytes()?);
@@ -406,7 +429,13 @@ mod tests {
                 ..DeleteRange::default()
             })],
         };
-        for command in [Command::Txn(txn), nest(MAX_DEPTH), Command::Put(Put::default())] {
+        let compact = Command::Compact(Compact { revision: i64::MAX });
+        for command in [
+            Command::Txn(txn),
+            nest(MAX_DEPTH),
+            Command::Put(Put::default()),
+            compact,
+        ] {
             assert_eq!(Command::decode(&command.encode()), Ok(command));
         }
     }
@@ -415,8 +444,14 @@ mod tests {
     fn what_is_not_a_command_is_told_from_what_a_newer_build_wrote() {
         assert_eq!(decode(b""), Err(Undecodable::Malformed));
         assert_eq!(decode(&[0, 0, 0]), Err(Undecodable::Malformed));
-        assert_eq!(decode(&[FORMAT, 99]), Err(Undecodable::Malformed));
+        assert_eq!(decode(&[FORMAT_1, 99]), Err(Undecodable::Malformed));
         assert_eq!(decode(&[FORMAT + 1, 0]), Err(Undecodable::Newer(FORMAT + 1)));
+        // A build of format 1 stops at a compaction, and so nobody may pass one off as format 1.
+        let mut compact = Command::Compact(Compact { revision: 5 }).encode().to_vec();
+        assert_eq!(compact, [2, 3, 10]);
+        compact[0] = 1;
+        assert_eq!(decode(&compact), Err(Undecodable::Malformed));
+        assert_eq!(decode(&[2, 0, 0, 0, 0, 0, 0, 0]), Err(Undecodable::Malformed));
         let mut long = Command::Put(Put::default()).encode().to_vec();
         long.push(0);
         assert_eq!(decode(&long), Err(Undecodable::Malformed), "bytes are left over");
@@ -433,7 +468,7 @@ mod tests {
             "a refusal leaves no trace"
         );
         // Two megabytes of nesting, written by hand: building it as a value would itself exhaust the stack.
-        let mut hostile = vec![FORMAT, 2];
+        let mut hostile = vec![FORMAT_1, 2];
         for _ in 0..500_000 {
             hostile.extend([0, 1, 3]);
         }

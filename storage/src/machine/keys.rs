@@ -8,6 +8,8 @@ use crate::tables::SUFFIX;
 
 /// Where the state machine keeps its own numbers.
 pub(crate) const META: &[u8] = b"m";
+/// How far this node has swept: its own affair.
+pub(super) const SWEPT: &[u8] = b"i/swept";
 
 const VERSIONS: u8 = b'k';
 /// Behind every version.
@@ -67,10 +69,22 @@ pub(super) fn behind_group(table_key: &[u8]) -> Vec<u8> {
     behind
 }
 
+/// The group and the revision of a version's table key; `None` if it is something else's.
+pub(super) fn split(table_key: &[u8]) -> Option<(&[u8], i64)> {
+    let (group, suffix) = table_key.split_at_checked(table_key.len().checked_sub(SUFFIX)?)?;
+    if group.first() != Some(&VERSIONS) {
+        return None;
+    }
+    Some((group, i64::try_from(!u64::from_be_bytes(suffix.try_into().ok()?)).ok()?))
+}
+
+/// A table key before every version.
+pub(super) const BEGIN: &[u8] = &[VERSIONS];
+
 /// Takes a table key apart: writes the key to `key`, and returns the revision; `None` if it is not a version's.
 pub(super) fn parse(table_key: &[u8], key: &mut Vec<u8>) -> Option<i64> {
     key.clear();
-    let (group, suffix) = table_key.split_at_checked(table_key.len().checked_sub(SUFFIX)?)?;
+    let (group, revision) = split(table_key)?;
     let mut rest = group.strip_prefix(&[VERSIONS])?.strip_suffix(&END_MARK)?;
     while let Some(zero) = rest.iter().position(|byte| *byte == 0) {
         if rest.get(zero + 1) != Some(&ESCAPED_ZERO) {
@@ -80,7 +94,7 @@ pub(super) fn parse(table_key: &[u8], key: &mut Vec<u8>) -> Option<i64> {
         rest = &rest[zero + 2..];
     }
     key.extend_from_slice(rest);
-    i64::try_from(!u64::from_be_bytes(suffix.try_into().ok()?)).ok()
+    Some(revision)
 }
 
 #[cfg(test)]

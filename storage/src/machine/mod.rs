@@ -15,15 +15,20 @@
 //! A fault in a request ([`KvError`]) is part of the reply and the same on every node. A fault of the tables or a command
 //! from a newer build stops the node ([`ApplyError`]), because going on would make its state differ from the others'.
 //!
-//! Not here yet: leases (a put that names one fails), compaction of old versions, watches, sessions. Nothing here knows
-//! of gRPC, ballots or clocks.
+//! Compaction is in two parts. A command forgets the history below a revision, on every node at the same slot. What is
+//! left over by it ([`Leftovers`]) is taken out of the tables by each node when it likes ([`Sweeper`]); no answer, copy or
+//! hash depends on whether that has happened.
+//!
+//! Not here yet: leases (a put that names one fails), watches, sessions. Nothing here knows of gRPC, ballots or clocks.
 
 mod apply;
 mod command;
 pub(crate) mod digest;
 mod error;
+mod hash;
 mod heads;
 pub(crate) mod keys;
+mod leftovers;
 mod pending;
 mod progress;
 mod range;
@@ -31,19 +36,23 @@ mod reader;
 mod record;
 mod reply;
 mod span;
+mod sweeper;
 mod validate;
 mod view;
 mod write;
 
 pub use apply::{ApplyError, HEAD_CACHE_BYTES, Machine};
 pub use command::{
-    Command, Compare, CompareResult, CompareTarget, DeleteRange, FORMAT, MAX_DEPTH, Op, Put, Range, SortOrder,
+    Command, Compact, Compare, CompareResult, CompareTarget, DeleteRange, FORMAT, MAX_DEPTH, Op, Put, Range, SortOrder,
     SortTarget, Txn, Undecodable,
 };
 pub use error::KvError;
+pub use hash::Hash;
+pub use leftovers::Leftovers;
 pub use progress::Progress;
 pub use reader::{Flusher, ReadError, Reader};
 pub use reply::{
     Applied, DeleteRangeReply, KeyValue, OpReply, OpResult, PutReply, RangeReply, Reply, Revision, TxnReply,
 };
+pub use sweeper::{Stride, Sweeper, Swept};
 pub use validate::{Limits, validate, validate_range, validate_txn};

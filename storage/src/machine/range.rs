@@ -11,11 +11,12 @@ use super::view::{Found, View};
 use crate::tables::{Tables, TablesError};
 
 impl Range {
-    /// The revision to read at, where `now` is the newest.
-    pub(super) fn at(&self, now: i64) -> Result<i64, KvError> {
+    /// The revision to read at, where `now` is the newest, and `compacted` the oldest that is kept whole.
+    pub(super) fn at(&self, now: i64, compacted: i64) -> Result<i64, KvError> {
         match self.revision {
             ..=0 => Ok(now),
             revision if revision > now => Err(KvError::FutureRevision),
+            revision if revision < compacted => Err(KvError::Compacted),
             revision => Ok(revision),
         }
     }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::command::{Op, Range, Txn};
 use super::error::KvError;
+use super::hash::{Hash, hash};
 use super::progress::{Progress, Shared};
 use super::reply::{OpReply, OpResult, RangeReply, Revision, TxnReply};
 use super::view::View;
@@ -14,7 +15,8 @@ use super::write::{check_ranges, next};
 use crate::tables::{Tables, TablesError};
 
 /// Reads the store. Every read sees one state: all effects of some slot at or after the slot that was applied when the
-/// read began, and no others. Clones are cheap.
+/// read began, and no others. It needs no snapshot for that, because versions never change once they are in the tables,
+/// and go only when compaction has said that nobody may ask for them. Clones are cheap.
 pub struct Reader<T: Tables> {
     shared: Arc<Shared<T>>,
 }
@@ -48,9 +50,10 @@ impl<T: Tables> Reader<T> {
     /// # Errors
     /// [`ReadError`].
     pub fn range(&self, range: &Range) -> Result<(RangeReply, Revision), ReadError> {
-        let view = self.view();
-        let reply = range.read(&view, range.at(view.now)?)?;
-        Ok((reply, Revision(view.now)))
+        self.whole(|view, compacted| {
+            let at = range.at(view.now, compacted)?;
+            Ok((range.read(view, at)?, at))
+        })
     }
 
     /// Evaluates a transaction that only reads; also returns the store's revision as it saw it.
@@ -65,11 +68,36 @@ impl<T: Tables> Reader<T> {
             txn.is_read_only(),
             "a transaction that could write was to be evaluated as a read"
         );
-        let view = self.view();
-        let mut path = Vec::new();
-        view.path(txn, &mut path)?;
-        check_ranges(txn, view.now, &mut path.clone().into_iter())?;
-        Ok((evaluate(&view, txn, &mut path.into_iter())?, Revision(view.now)))
+        self.whole(|view, compacted| {
+            let mut path = Vec::new();
+            view.path(txn, &mut path)?;
+            let oldest = check_ranges(txn, view.now, compacted, &mut path.clone().into_iter())?;
+            Ok((evaluate(view, txn, compacted, &mut path.into_iter())?, oldest))
+        })
+    }
+
+    /// Reads at what is applied now. `read` also says which is the oldest revision that it looked at: if the store was
+    /// compacted beyond that meanwhile, a sweep may have taken what was to be found, and so it is read again.
+    fn whole<R>(
+        &self,
+        read: impl Fn(&View<'_, T>, i64) -> Result<(R, i64), ReadError>,
+    ) -> Result<(R, Revision), ReadError> {
+        loop {
+            let progress = self.shared.progress();
+            let view = View::new(&self.shared.tables, None, progress.revision.0);
+            let (found, oldest) = read(&view, progress.compacted)?;
+            if oldest >= self.shared.progress().compacted {
+                return Ok((found, progress.revision));
+            }
+        }
+    }
+
+    /// A hash over every version that is kept up to `revision`; 0 or less: up to now. It reads all of them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn hash(&self, revision: i64) -> Result<Hash, ReadError> {
+        hash(&self.shared.tables, revision)
     }
 
     /// Every slot up to here is applied, and visible to the reads that follow.
@@ -90,29 +118,45 @@ impl<T: Tables> Reader<T> {
         self.shared.progress()
     }
 
+    /// What compaction at this revision leaves over is gone from the tables of this node; -1: nothing ever was.
+    #[must_use]
+    pub fn swept(&self) -> i64 {
+        self.shared.swept()
+    }
+
+    /// Gives the space of what is gone back at once; see [`Tables::reclaim`].
+    ///
+    /// # Errors
+    /// [`TablesError`]: the node must stop.
+    pub fn reclaim(&self) -> Result<(), TablesError> {
+        self.shared.tables.reclaim()
+    }
+
+    /// Bytes of [`size`](Reader::size) that hold what can still be read; about.
+    #[must_use]
+    pub fn live_size(&self) -> u64 {
+        self.shared.tables.live_size()
+    }
+
     /// Bytes that the tables take; about.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.shared.tables.size()
-    }
-
-    /// What is applied now, and nothing that comes later: versions never change once they are in the tables.
-    fn view(&self) -> View<'_, T> {
-        View::new(&self.shared.tables, None, self.shared.progress().revision.0)
     }
 }
 
 fn evaluate<T: Tables>(
     view: &View<'_, T>,
     txn: &Txn,
+    compacted: i64,
     path: &mut std::vec::IntoIter<bool>,
 ) -> Result<TxnReply, ReadError> {
     let succeeded = next(path);
     let mut responses = Vec::new();
     for op in txn.branch(succeeded) {
         let result = match op {
-            Op::Range(range) => OpResult::Range(range.read(view, range.at(view.now)?)?),
-            Op::Txn(nested) => OpResult::Txn(evaluate(view, nested, path)?),
+            Op::Range(range) => OpResult::Range(range.read(view, range.at(view.now, compacted)?)?),
+            Op::Txn(nested) => OpResult::Txn(evaluate(view, nested, compacted, path)?),
             Op::Put(_) | Op::DeleteRange(_) => unreachable!("the transaction only reads"),
         };
         responses.push(OpReply {

@@ -44,6 +44,11 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Whether these are the bytes of a deletion.
+    pub(super) fn is_deletion(bytes: &[u8]) -> bool {
+        bytes == [DELETED]
+    }
+
     /// Reads a record; `None` if the bytes are not one.
     pub(super) fn decode(bytes: &'a [u8]) -> Option<Record<'a>> {
         match bytes {

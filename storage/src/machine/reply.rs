@@ -55,6 +55,8 @@ pub enum Reply {
     DeleteRange(DeleteRangeReply),
     /// To a transaction.
     Txn(TxnReply),
+    /// To a compaction: it is done, and there is nothing to say.
+    Compact,
 }
 
 /// The answer to a put.

@@ -62,11 +62,16 @@ impl<'m, 't, T: Tables> Write<'m, 't, T> {
                 if let Err(error) = self.check_puts(&txn, &mut path.clone().into_iter())? {
                     return Ok(Err(error));
                 }
-                if let Err(error) = check_ranges(&txn, self.now(), &mut path.clone().into_iter()) {
+                let kept = self.machine.compacted;
+                if let Err(error) = check_ranges(&txn, self.now(), kept, &mut path.clone().into_iter()) {
                     return Ok(Err(error));
                 }
                 Reply::Txn(self.txn(&txn, &mut path.into_iter())?)
             }
+            Command::Compact(compact) => match self.machine.compact(compact.revision) {
+                Ok(()) => Reply::Compact,
+                Err(error) => return Ok(Err(error)),
+            },
         };
         if self.changed {
             self.machine.revision = self.revision;
@@ -176,7 +181,7 @@ impl<'m, 't, T: Tables> Write<'m, 't, T> {
     fn range(&self, range: &Range) -> Result<RangeReply, TablesError> {
         let view = self.view();
         let revision = range
-            .at(view.now)
+            .at(view.now, self.machine.compacted)
             .expect("revisions were checked before the first change");
         range.read(&view, revision)
     }
@@ -203,18 +208,25 @@ impl<'m, 't, T: Tables> Write<'m, 't, T> {
     }
 }
 
-/// Whether every read of the transaction names a revision that exists.
-pub(super) fn check_ranges(txn: &Txn, now: i64, path: &mut Path) -> Result<(), KvError> {
+/// Whether every read of the transaction names a revision that exists and is kept; the oldest of them, or `now`.
+///
+/// Here, as in etcd, a revision below 0 is a revision and not the present one.
+pub(super) fn check_ranges(txn: &Txn, now: i64, compacted: i64, path: &mut Path) -> Result<i64, KvError> {
+    let mut oldest = now;
     for op in txn.branch(next(path)) {
         match op {
             Op::Range(range) => {
-                range.at(now)?;
+                let at = range.at(now, compacted)?;
+                if range.revision < 0 && range.revision < compacted {
+                    return Err(KvError::Compacted);
+                }
+                oldest = oldest.min(at);
             }
-            Op::Txn(nested) => check_ranges(nested, now, path)?,
+            Op::Txn(nested) => oldest = oldest.min(check_ranges(nested, now, compacted, path)?),
             Op::Put(_) | Op::DeleteRange(_) => {}
         }
     }
-    Ok(())
+    Ok(oldest)
 }
 
 /// The branch that the next transaction takes.

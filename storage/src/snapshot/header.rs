@@ -39,6 +39,7 @@ struct StoredHeader {
     slot: u64,
     revision: i64,
     digest: u64,
+    compacted: i64,
     estimated_rows: u64,
 }
 
@@ -51,6 +52,7 @@ impl Header {
             slot: self.progress.applied.0,
             revision: self.progress.revision.0,
             digest: self.progress.digest,
+            compacted: self.progress.compacted,
             estimated_rows: self.estimated_rows,
         };
         postcard::to_allocvec(&stored).expect("writing to a vector does not fail")
@@ -68,6 +70,7 @@ impl Header {
                 applied: Slot(stored.slot),
                 revision: Revision(stored.revision),
                 digest: stored.digest,
+                compacted: stored.compacted,
             },
             estimated_rows: stored.estimated_rows,
         })

@@ -1,7 +1,7 @@
 //! A whole state on its way to another node, or into a file (C3).
 //!
-//! A snapshot is the state of one applied slot: every row of the tables that is not [local](crate::tables::LOCAL), in key
-//! order, cut into pieces that are sent, checked and asked for again one by one. It is the same whatever the tables are kept
+//! A snapshot is the state of one applied slot: every row of the tables that is not [local](crate::tables::LOCAL) and
+//! that compaction keeps, in key order, cut into pieces that are sent, checked and asked for again one by one. It is the same whatever the tables are kept
 //! in, so the simulator runs this code and not a likeness of it, and equal slots give equal snapshots on all nodes.
 //!
 //! ```text

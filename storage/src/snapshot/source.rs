@@ -2,8 +2,7 @@
 
 use super::header::{Header, Origin, Sums};
 use super::piece::{Piece, Writer};
-use crate::machine::Progress;
-use crate::machine::keys::META;
+use crate::machine::{Leftovers, Progress};
 use crate::tables::{Frozen, LOCAL, Step, TablesError};
 
 /// About how long a piece is, in bytes. One row is sent even if it is longer.
@@ -34,15 +33,9 @@ impl<F: Frozen> Source<F> {
     /// # Errors
     /// [`TablesError`] if it cannot be read.
     pub fn new(frozen: F, origin: Origin, estimated_rows: u64, piece_bytes: usize) -> Result<Source<F>, TablesError> {
-        let mut progress = Ok(Progress::START);
-        let behind = [META, &[0]].concat();
-        frozen.scan(META, Some(&behind), &mut |_, bytes| {
-            progress = Progress::decode(bytes);
-            Step::Stop
-        })?;
         let header = Header {
             origin,
-            progress: progress?,
+            progress: Progress::frozen(&frozen)?,
             estimated_rows,
         };
         let first = Start {
@@ -89,9 +82,15 @@ impl<F: Frozen> Source<F> {
         let mut writer = Writer::new(number, self.header.progress.applied.0, &head, self.piece_bytes);
         let mut next = None;
         let limit = self.piece_bytes;
+        // A piece begins with a row that is kept, so no version before it matters here: all of its key are newer than that.
+        let mut leftovers = Leftovers::new(self.header.progress.compacted);
         self.frozen.scan(&start.key, None, &mut |key, value| {
             if key.first() == Some(&LOCAL) {
                 return Step::Seek(vec![LOCAL + 1]);
+            }
+            // Nodes sweep when they like; a snapshot shows nothing of that.
+            if leftovers.drops(key, value) {
+                return Step::Next;
             }
             if writer.rows > 0 && writer.len() + key.len() + value.len() > limit {
                 next = Some(key.to_vec());

@@ -3,8 +3,8 @@
 use super::error::SnapshotError;
 use super::header::{Header, Summary, Sums};
 use super::piece::{self, Parts};
-use crate::machine::Progress;
 use crate::machine::keys::META;
+use crate::machine::{Leftovers, Progress};
 use crate::tables::{LOCAL, TablesError};
 
 /// Is given each row.
@@ -24,6 +24,7 @@ struct Begun {
     header: Header,
     sums: Sums,
     last_key: Vec<u8>,
+    leftovers: Leftovers,
     /// What the rows say about how far the state has come.
     progress: Progress,
 }
@@ -94,6 +95,7 @@ impl Verifier {
             self.begun = Some(Begun {
                 sums: Sums::start(&header),
                 last_key: Vec::new(),
+                leftovers: Leftovers::new(header.progress.compacted),
                 progress: Progress::START,
                 header,
             });
@@ -133,6 +135,9 @@ impl Begun {
             }
             if key.first() == Some(&LOCAL) {
                 return Err(damaged(format!("the row {key:?} is another node's own affair")));
+            }
+            if self.leftovers.drops(key, value) {
+                return Err(damaged(format!("the row {key:?} is none that compaction keeps")));
             }
             if *key == META {
                 self.progress = Progress::decode(value)?;

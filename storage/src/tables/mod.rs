@@ -9,8 +9,8 @@
 //! batch at or after the last flush, and the journal replays the rest. That is why the applied slot is part of each batch.
 //!
 //! One [`scan`](Tables::scan) sees one state, however long it takes; and because the state machine never changes a version
-//! once written, several scans at one revision see one state as well. What must see one state over many scans, whatever
-//! becomes of old versions, [freezes](Tables::freeze) it.
+//! once written, several scans at one revision see one state as well, as long as the store is not compacted beyond it. What must
+//! see one state over many scans, whatever becomes of old versions, [freezes](Tables::freeze) it.
 //!
 //! Keys that begin with [`LOCAL`] are this node's own affair (whose the tables are, where they came from, how far some work
 //! in the background has come). All others are the state, and equal on all nodes that have applied the same slots.
@@ -31,7 +31,7 @@ pub const SUFFIX: usize = 8;
 /// First byte of the keys that are no part of the state: they differ between nodes, and no snapshot carries them.
 pub const LOCAL: u8 = b'i';
 
-/// Ordered byte keys with values. One thread writes; any number read at the same time.
+/// Ordered byte keys with values. Any thread may write and read; batches are done one after the other.
 pub trait Tables: Send + Sync + 'static {
     /// Writes that are done together or not at all.
     type Batch: TableBatch;
@@ -78,6 +78,19 @@ pub trait Tables: Send + Sync + 'static {
     /// The tables as they are now, for as long as the result lives. What it shows cannot be reclaimed meanwhile.
     fn freeze(&self) -> Self::Frozen<'_>;
 
+    /// [`scan`](Tables::scan) through much that nobody will look at again soon: what is read pushes nothing out of caches.
+    ///
+    /// # Errors
+    /// [`TablesError`] if something cannot be read.
+    fn scan_through(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    ) -> Result<(), TablesError> {
+        self.scan(from, to, visit)
+    }
+
     /// Does everything in the batch; readers see all of it or nothing. It becomes durable with the next flush at the latest.
     ///
     /// # Errors
@@ -90,11 +103,25 @@ pub trait Tables: Send + Sync + 'static {
     /// [`TablesError`]; nothing is known to be durable then.
     fn flush(&self) -> Result<(), TablesError>;
 
+    /// Gives the space of what was removed or replaced back at once, which happens by and by otherwise. It rewrites all
+    /// that is kept, and so may take long; reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`TablesError`] if something cannot be read or written.
+    fn reclaim(&self) -> Result<(), TablesError> {
+        Ok(())
+    }
+
     /// Bytes on disk, or in memory if there is no disk; about.
     fn size(&self) -> u64;
 
     /// How many keys there are; about.
     fn rows(&self) -> u64;
+
+    /// Bytes of [`size`](Tables::size) that hold what is still there; about.
+    fn live_size(&self) -> u64 {
+        self.size()
+    }
 }
 
 /// One state of tables.

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, IngestExternalFileOptions, Options,
-    ReadOptions, SliceTransform, Snapshot, WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, CompactOptions, DB, DBCompressionType, DBRawIterator,
+    FlushOptions, IngestExternalFileOptions, Options, ReadOptions, SliceTransform, Snapshot, WriteBatch, WriteOptions,
 };
 
 use super::{Finder, Frozen, SUFFIX, Step, TableBatch, Tables, TablesError};
@@ -26,6 +26,9 @@ impl Default for StateSettings {
         }
     }
 }
+
+/// Entries in a row of which half are removals make a file worth compacting.
+const REMOVALS_WINDOW: usize = 1024;
 
 /// How far ahead a frozen state is read.
 const READ_AHEAD: usize = 1 << 20;
@@ -157,10 +160,12 @@ pub(crate) fn options(settings: StateSettings) -> Options {
     options.set_max_write_buffer_number(3);
     // The janitor flushes before memtables are full; so there are more files, and each compaction takes more of them.
     options.set_level_zero_file_num_compaction_trigger(8);
+    // Sweeps leave files that are mostly removals; such a file is compacted even if its level is not full.
+    options.add_compact_on_deletion_collector_factory(REMOVALS_WINDOW, REMOVALS_WINDOW / 2, 0.25);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(1 << 20);
-    // One thread writes, so inserting needs no atomic operations.
+    // The applier writes nearly all, so inserting side by side would gain nothing.
     options.set_allow_concurrent_memtable_write(false);
     options.set_keep_log_file_num(5);
     options.set_max_manifest_file_size(16 << 20);
@@ -259,6 +264,19 @@ impl Tables for RocksTables {
         walked.map_err(|error| self.failed("read", &error))
     }
 
+    fn scan_through(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+    ) -> Result<(), TablesError> {
+        let walked = walk(from, to, visit, |mut options| {
+            options.fill_cache(false);
+            self.db.raw_iterator_opt(options)
+        });
+        walked.map_err(|error| self.failed("read", &error))
+    }
+
     fn freeze(&self) -> FrozenRocks<'_> {
         FrozenRocks {
             snapshot: self.db.snapshot(),
@@ -280,8 +298,23 @@ impl Tables for RocksTables {
             .map_err(|error| self.failed("flushed", &error))
     }
 
+    fn reclaim(&self) -> Result<(), TablesError> {
+        let mut options = CompactOptions::default();
+        options.set_exclusive_manual_compaction(false);
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+        let all: Option<&[u8]> = None;
+        // It says nothing about how it went; a disk that fails shows at the next flush.
+        self.db.compact_range_opt(all, all, &options);
+        Ok(())
+    }
+
     fn size(&self) -> u64 {
         self.property("rocksdb.total-sst-files-size") + self.property("rocksdb.cur-size-all-mem-tables")
+    }
+
+    fn live_size(&self) -> u64 {
+        let live = self.property("rocksdb.estimate-live-data-size") + self.property("rocksdb.cur-size-all-mem-tables");
+        live.min(self.size())
     }
 
     fn rows(&self) -> u64 {

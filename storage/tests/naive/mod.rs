@@ -18,6 +18,8 @@ struct Version {
 pub(crate) struct Naive {
     history: Vec<Version>,
     revision: i64,
+    /// Nothing is ever forgotten here; below this revision it is only not told.
+    compacted: i64,
 }
 
 impl Naive {
@@ -25,6 +27,7 @@ impl Naive {
         Naive {
             history: Vec::new(),
             revision: 1,
+            compacted: -1,
         }
     }
 
@@ -62,6 +65,9 @@ impl Naive {
     fn range_at(&self, range: &Range, now: i64) -> Result<RangeReply, KvError> {
         if range.revision > now {
             return Err(KvError::FutureRevision);
+        }
+        if range.revision > 0 && range.revision < self.compacted {
+            return Err(KvError::Compacted);
         }
         let revision = if range.revision <= 0 { now } else { range.revision };
         let mut kvs = self.within(&range.key, &range.range_end, revision);
@@ -130,6 +136,16 @@ impl Naive {
                 self.check_ranges(&plan)?;
                 Reply::Txn(self.run(&plan, next, length))
             }
+            Command::Compact(Compact { revision }) => {
+                if *revision <= self.compacted {
+                    return Err(KvError::Compacted);
+                }
+                if *revision > self.revision {
+                    return Err(KvError::FutureRevision);
+                }
+                self.compacted = *revision;
+                Reply::Compact
+            }
         };
         if self.history.len() > length {
             self.revision = next;
@@ -143,6 +159,7 @@ impl Naive {
         let mut copy = Naive {
             history: self.history.clone(),
             revision: self.revision,
+            compacted: self.compacted,
         };
         let length = copy.history.len();
         Ok(copy.run(&plan, self.revision + 1, length))
@@ -243,6 +260,9 @@ impl Naive {
             match step {
                 Step::Plain(Op::Range(range)) if range.revision > self.revision => {
                     return Err(KvError::FutureRevision);
+                }
+                Step::Plain(Op::Range(range)) if range.revision != 0 && range.revision < self.compacted => {
+                    return Err(KvError::Compacted);
                 }
                 Step::Plain(_) => {}
                 Step::Nested(plan) => self.check_ranges(plan)?,
