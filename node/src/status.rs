@@ -46,8 +46,17 @@ pub struct NodeStatus {
     pub trimmed: u64,
     /// The store's revision.
     pub revision: i64,
+    /// The oldest revision that can be read; 0 if the store was never compacted.
+    #[serde(default)]
+    pub compacted: i64,
+    /// What compaction at this revision left over is gone from this node's disk; 0 if the store was never compacted.
+    #[serde(default)]
+    pub swept: i64,
     /// Bytes of the store on disk.
     pub store_bytes: u64,
+    /// Those of them that hold what can still be read, about.
+    #[serde(default)]
+    pub store_live_bytes: u64,
     /// The number of the configuration in force.
     pub epoch: u64,
     /// The quorum system in force, in words.

@@ -9,6 +9,8 @@
 
 #[path = "semantics/alone.rs"]
 mod alone;
+#[path = "semantics/compaction.rs"]
+mod compaction;
 #[path = "semantics/etcd.rs"]
 mod etcd;
 #[path = "semantics/steps.rs"]

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use storage::machine::{
-    Applied, Command, Range, RangeReply, Reply, Revision, Txn, TxnReply, validate, validate_range, validate_txn,
+    Applied, Command, Compact, Range, RangeReply, Reply, Revision, Txn, TxnReply, validate, validate_range,
+    validate_txn,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::convert;
-use super::error::{not_served, of_failure, of_kv, of_read_failure};
+use super::error::{of_failure, of_kv, of_read_failure};
 use super::{Api, deadline};
 use crate::metrics::{Consistency, Operation};
 use crate::proto::etcdserverpb::kv_server::Kv;
@@ -17,6 +18,7 @@ use crate::proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
     RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
+use crate::requests::Failure;
 
 /// A read of more keys than this leaves the runtime's threads free for others.
 const LARGE_READ: i64 = 256;
@@ -51,8 +53,13 @@ impl Kv for Api {
             .await
     }
 
-    async fn compact(&self, _request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
-        Err(not_served("Compact (every revision is kept)"))
+    async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        self.measured(
+            Operation::Compact,
+            Consistency::Linearizable,
+            self.serve_compact(request),
+        )
+        .await
     }
 }
 
@@ -107,6 +114,31 @@ impl Api {
             }
         };
         Ok(Response::new(convert::txn_response(self.header(revision), reply)))
+    }
+
+    /// Forgets history, at every node. Whoever asks for it also waits until this node has removed what nobody can read any
+    /// more; that takes as long as it takes, as in etcd, unless the client gives up.
+    async fn serve_compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        let (deadline, CompactionRequest { revision: at, physical }) = self.admit(request)?;
+        let command = Command::Compact(Compact { revision: at });
+        let (revision, reply) = self.propose(Operation::Compact, command, deadline).await?;
+        assert!(
+            reply == Reply::Compact,
+            "a compaction at revision {at} was answered with {reply:?}"
+        );
+        if physical {
+            let swept = self
+                .inner
+                .store
+                .swept()
+                .wait_for(|swept| *swept >= at)
+                .await
+                .map(|_| ());
+            swept.map_err(|_closed| of_failure(Failure::Stopping, &self.status()))?;
+        }
+        Ok(Response::new(CompactionResponse {
+            header: Some(self.header(revision)),
+        }))
     }
 
     /// The time for a request and its message. A client that insists on a leader is told at once that there is none.
@@ -174,7 +206,7 @@ impl Api {
 }
 
 /// Runs a long read on a thread that may block.
-async fn aside<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+pub(super) async fn aside<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
     tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| Status::internal(format!("synod: the read failed: {error}")))

@@ -1,8 +1,10 @@
 //! `etcdserverpb.Maintenance`.
 
+use storage::machine::Hash;
 use tonic::{Request, Response, Status};
 
-use super::error::not_served;
+use super::error::{not_served, of_kv};
+use super::kv::aside;
 use super::{Api, ETCD_VERSION};
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance;
@@ -16,17 +18,17 @@ impl Maintenance for Api {
     /// The member's own view; answers whatever state the cluster is in.
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let status = Api::status(self);
-        let bytes = i64::try_from(status.store_bytes).unwrap_or(i64::MAX);
+        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         Ok(Response::new(StatusResponse {
             header: Some(self.header(self.inner.store.revision())),
             version: ETCD_VERSION.to_owned(),
-            db_size: bytes,
+            db_size: signed(status.store_bytes),
             leader: status.leader.unwrap_or(0),
             raft_index: status.chosen,
             raft_term: status.ballot_round,
             raft_applied_index: status.applied,
             errors: status.errors(),
-            db_size_in_use: bytes,
+            db_size_in_use: signed(status.store_live_bytes),
             is_learner: status.member(status.node).is_some_and(|member| !member.voter),
             storage_version: String::new(),
             db_size_quota: 0,
@@ -50,19 +52,42 @@ impl Maintenance for Api {
         }
     }
 
+    /// Gives the space of what is gone back to the disk now, as it otherwise happens by and by. The node serves meanwhile.
     async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
-        Err(not_served("Defragment (the store compacts itself in the background)"))
+        let store = self.inner.store.clone();
+        aside(move || store.reclaim()).await?;
+        // etcd's answer carries no header.
+        Ok(Response::new(DefragmentResponse { header: None }))
     }
 
+    /// A hash over what this member holds now; members that have applied the same answer the same.
     async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
-        Err(not_served("Hash"))
+        let hash = self.hash_at(0).await?;
+        Ok(Response::new(HashResponse {
+            header: Some(self.header(hash.now)),
+            hash: hash.hash,
+        }))
     }
 
-    async fn hash_kv(&self, _: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
-        Err(not_served("HashKV"))
+    /// A hash over what this member holds up to a revision; members that were compacted alike answer the same.
+    async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+        let hash = self.hash_at(request.get_ref().revision).await?;
+        Ok(Response::new(HashKvResponse {
+            header: Some(self.header(hash.now)),
+            hash: hash.hash,
+            compact_revision: hash.compacted,
+            hash_revision: hash.revision.0,
+        }))
     }
 
     async fn move_leader(&self, _: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
         Err(not_served("MoveLeader"))
+    }
+}
+
+impl Api {
+    async fn hash_at(&self, revision: i64) -> Result<Hash, Status> {
+        let store = self.inner.store.clone();
+        aside(move || store.hash(revision)).await?.map_err(of_kv)
     }
 }

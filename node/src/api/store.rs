@@ -1,6 +1,7 @@
 //! What the API reads without asking the cluster.
 
-use storage::machine::{KvError, Range, RangeReply, Revision, Txn, TxnReply};
+use storage::machine::{Hash, KvError, Range, RangeReply, Revision, Txn, TxnReply};
+use tokio::sync::watch;
 
 /// The state that this node has applied. Each call sees one moment of it, and says which revision that was.
 ///
@@ -21,4 +22,16 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`Store::range`].
     fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>);
+
+    /// Up to which compacted revision old versions are gone from this node.
+    fn swept(&self) -> watch::Receiver<i64>;
+
+    /// A hash over every version that is kept up to a revision; 0 or less: up to now. Takes long.
+    ///
+    /// # Errors
+    /// As [`Store::range`].
+    fn hash(&self, revision: i64) -> Result<Hash, KvError>;
+
+    /// Gives the space of what is gone back to the disk. Takes long.
+    fn reclaim(&self);
 }

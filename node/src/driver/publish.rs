@@ -58,6 +58,7 @@ impl Publisher {
                     .map(|time| time.as_secs_f64() * 1000.0),
             })
             .collect();
+        let progress = self.reader.progress();
         let ballot = status.leader.unwrap_or(status.promised);
         let published = NodeStatus {
             role,
@@ -70,8 +71,11 @@ impl Publisher {
             applied: status.applied.0,
             flushed: status.flushed.0,
             trimmed: status.trimmed.0,
-            revision: self.reader.revision().0,
+            revision: progress.revision.0,
+            compacted: progress.compacted.max(0),
+            swept: self.reader.swept().max(0),
             store_bytes: self.reader.size(),
+            store_live_bytes: self.reader.live_size(),
             epoch: configuration.epoch().0,
             quorum_system: configuration.spec().to_string(),
             recovered: true,

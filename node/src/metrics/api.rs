@@ -21,14 +21,17 @@ pub enum Operation {
     Delete,
     /// A transaction.
     Txn,
+    /// History forgotten.
+    Compact,
 }
 
 impl Operation {
-    const ALL: [(Operation, &'static str); 4] = [
+    const ALL: [(Operation, &'static str); 5] = [
         (Operation::Range, "range"),
         (Operation::Put, "put"),
         (Operation::Delete, "delete"),
         (Operation::Txn, "txn"),
+        (Operation::Compact, "compact"),
     ];
 }
 
@@ -124,12 +127,12 @@ pub struct ApiMetrics {
 
 struct Inner {
     /// By operation, then code.
-    requests: [[IntCounter; 5]; 4],
+    requests: [[IntCounter; 5]; 5],
     /// By operation, then consistency.
-    durations: [[Histogram; 2]; 4],
+    durations: [[Histogram; 2]; 5],
     inflight: IntGauge,
     /// By operation; first where this node led, then where it forwarded.
-    consensus: [[Histogram; 2]; 4],
+    consensus: [[Histogram; 2]; 5],
     committed: IntCounter,
     rejected: IntCounter,
     timed_out: IntCounter,

@@ -16,6 +16,9 @@ pub struct NodeGauges {
     applied: IntGauge,
     epoch: IntGauge,
     members: IntGaugeVec,
+    revision: IntGauge,
+    compacted: IntGauge,
+    swept: IntGauge,
     store_bytes: IntGaugeVec,
     queues: IntGaugeVec,
 }
@@ -63,10 +66,21 @@ impl NodeGauges {
                 "Members of the configuration in force.",
                 &["state"],
             ),
+            revision: gauge(registry, "synod_revision", "Revision of the store."),
+            compacted: gauge(
+                registry,
+                "synod_compacted_revision",
+                "Oldest revision of the store that can be read; 0 if it was never compacted.",
+            ),
+            swept: gauge(
+                registry,
+                "synod_swept_revision",
+                "Compacted revision up to which old versions are gone from this node's disk.",
+            ),
             store_bytes: gauges(
                 registry,
                 "synod_store_size_bytes",
-                "Bytes of the store on disk.",
+                "Bytes of the store on disk: live, and all there are.",
                 &["kind"],
             ),
             queues: gauges(
@@ -96,9 +110,12 @@ impl NodeGauges {
         self.members
             .with_label_values(&["learner"])
             .set(signed((status.members.len() - voters) as u64));
-        self.store_bytes
-            .with_label_values(&["live"])
-            .set(signed(status.store_bytes));
+        self.revision.set(status.revision);
+        self.compacted.set(status.compacted);
+        self.swept.set(status.swept);
+        for (kind, bytes) in [("live", status.store_live_bytes), ("total", status.store_bytes)] {
+            self.store_bytes.with_label_values(&[kind]).set(signed(bytes));
+        }
         let queues = &status.queues;
         for (queue, length) in [
             ("requests", queues.waiting_requests),

@@ -7,17 +7,20 @@
 //! * [`ApiMetrics`]: requests of clients and what became of the proposals they caused
 //! * [`ConsensusMetrics`]: what the core reports in its events
 //! * [`NodeGauges`]: the node's status, read when somebody scrapes
+//! * [`SweepMetrics`]: what is removed behind compactions
 //! * [`Recent`]: the last minute in four numbers
 
 mod api;
 mod consensus;
 mod gauges;
 mod recent;
+mod sweeps;
 
 pub use api::{ApiMetrics, Code, Consistency, Operation};
 pub use consensus::ConsensusMetrics;
 pub use gauges::NodeGauges;
 pub use recent::{Recent, Summary};
+pub use sweeps::SweepMetrics;
 
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};

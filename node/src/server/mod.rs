@@ -4,11 +4,13 @@
 //! that can fail at start has not failed. Stop: clients first, then the driver, then the disk. A journal or a state
 //! machine that fails ends the node at once and with a sentence (A5).
 
+mod compacting;
 mod disk;
 mod janitor;
 mod options;
 mod state;
 mod stop;
+mod sweeping;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::driver::{Applier, Driver, Happening, Outbound, Publisher};
 use crate::http::{self, Pages};
-use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent};
+use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent, SweepMetrics};
 use crate::requests::{self, Requests};
 use crate::settings::Settings;
 use crate::transport::{Credentials, Identity, PeerAddress, Transport, TransportSettings};
@@ -117,6 +119,7 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
         clock.now(),
     );
     let (reader, flusher) = (disk.machine.reader(), disk.machine.flusher());
+    let sweeper = disk.machine.sweeper().map_err(during("cannot sweep the state"))?;
     let fixed = options::fixed_status(&settings);
     let (requests, desk) = requests::open(clock, settings.limits.max_waiting_requests, fixed.clone());
     let applier_failed = failed.clone();
@@ -132,11 +135,16 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
         },
     )
     .map_err(during("cannot start the applier"))?;
-    let janitor = janitor::start(me.node, reader.clone(), flusher, happenings.clone(), failed)?;
+    let janitor = janitor::start(me.node, reader.clone(), flusher, happenings.clone(), failed.clone())?;
+    let (swept, sweeps) = watch::channel(reader.swept());
+    let sweeping = sweeping::start(sweeper, swept, SweepMetrics::new(&registry), failed)?;
 
     let (stop, stopping) = watch::channel(false);
-    let state = Arc::new(LocalState(reader.clone()));
-    let waiters = desk.waiters.clone();
+    let state = Arc::new(LocalState {
+        reader: reader.clone(),
+        swept: sweeps,
+    });
+    let (waiters, compacted) = (desk.waiters.clone(), reader.clone());
     let driver = Driver {
         replica,
         journal: Arc::new(disk.journal),
@@ -158,6 +166,14 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
         clock,
     };
     let mut driver = tokio::spawn(driver.run(stopping.clone()));
+    tokio::spawn(compacting::run(
+        settings.compaction,
+        clock,
+        compacted,
+        requests.clone(),
+        settings.timing.request_timeout,
+        stopping.clone(),
+    ));
     let edges = open_edges(&settings, ports, requests, state, registry, &stopping);
     info!(
         node = %me.node,
@@ -186,7 +202,7 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
         let _ = tokio::time::timeout(GOODBYE, driver).await;
     }
     transport.shutdown().await;
-    tokio::task::block_in_place(|| drop(janitor));
+    tokio::task::block_in_place(|| drop((janitor, sweeping)));
     ended
 }
 

@@ -1,12 +1,16 @@
 //! This node's state, as the client API reads it.
 
-use storage::machine::{KvError, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
+use storage::machine::{Hash, KvError, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
 use storage::tables::RocksTables;
+use tokio::sync::watch;
 
 use crate::api::Store;
 
 /// Reads what this node has applied.
-pub(super) struct LocalState(pub(super) Reader<RocksTables>);
+pub(super) struct LocalState {
+    pub(super) reader: Reader<RocksTables>,
+    pub(super) swept: watch::Receiver<i64>,
+}
 
 /// A state that cannot be read says nothing true any more; the panic ends the process (the node's panic hook).
 fn sound<T>(read: Result<(T, Revision), ReadError>, now: Revision) -> (Revision, Result<T, KvError>) {
@@ -19,14 +23,32 @@ fn sound<T>(read: Result<(T, Revision), ReadError>, now: Revision) -> (Revision,
 
 impl Store for LocalState {
     fn revision(&self) -> Revision {
-        self.0.revision()
+        self.reader.revision()
     }
 
     fn range(&self, range: &Range) -> (Revision, Result<RangeReply, KvError>) {
-        sound(self.0.range(range), self.0.revision())
+        sound(self.reader.range(range), self.reader.revision())
     }
 
     fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>) {
-        sound(self.0.txn(txn), self.0.revision())
+        sound(self.reader.txn(txn), self.reader.revision())
+    }
+
+    fn swept(&self) -> watch::Receiver<i64> {
+        self.swept.clone()
+    }
+
+    fn hash(&self, revision: i64) -> Result<Hash, KvError> {
+        match self.reader.hash(revision) {
+            Ok(hash) => Ok(hash),
+            Err(ReadError::Refused(error)) => Err(error),
+            Err(ReadError::Failed(error)) => panic!("the state cannot be read: {error}"),
+        }
+    }
+
+    fn reclaim(&self) {
+        if let Err(error) = self.reader.reclaim() {
+            panic!("the state cannot be rewritten: {error}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 28] = [
+pub(super) const SCALARS: [&str; 31] = [
     "cluster",
     "node",
     "data_dir",
@@ -37,6 +37,9 @@ pub(super) const SCALARS: [&str; 28] = [
     "limits.cache_bytes",
     "limits.keep_slots",
     "limits.ready_lag",
+    "compaction.mode",
+    "compaction.keep",
+    "compaction.interval",
     "log.format",
     "log.level",
     "sync_delay",

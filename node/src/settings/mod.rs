@@ -11,9 +11,11 @@
 //! * [`document`]: TOML with line numbers
 //! * [`layers`]: file, environment and flags, merged by the `config` crate
 //! * [`keys`]: takes typed values out, collects faults
+//! * [`compaction`]: how much history is kept
 //! * [`genesis`]: members and quorum system
 //! * [`units`]: `100ms`, `64MiB`
 
+mod compaction;
 pub(crate) mod document;
 mod fault;
 pub(crate) mod genesis;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 use quorum::{Configuration, NodeId};
 
+pub use compaction::{Compaction, Keep};
 pub use fault::{Fault, Faults};
 pub use layers::Layers;
 pub use units::{parse_bytes, parse_duration};
@@ -57,6 +60,8 @@ pub struct Settings {
     pub reluctance: u32,
     /// How much of everything.
     pub limits: Limits,
+    /// When the store is compacted by itself.
+    pub compaction: Compaction,
     /// What is logged, and how.
     pub log: Log,
     /// Added to every sync of the journal: a test aid that stands for a slow disk.
@@ -172,6 +177,7 @@ impl Settings {
         let timing = Timing::read(keys);
         let reluctance = keys.or("reluctance", 0, |text| keys::integer(text, 0..=1000));
         let limits = Limits::read(keys);
+        let compaction = Compaction::read(keys);
         let log = Log::read(keys);
         let sync_delay = keys.or("sync_delay", Duration::ZERO, units::duration);
         let node = keys.required("node", |text| Ok(text.to_owned()));
@@ -189,6 +195,7 @@ impl Settings {
             timing: timing?,
             reluctance: u32::try_from(reluctance?).ok()?,
             limits: limits?,
+            compaction: compaction?,
             log: log?,
             sync_delay: sync_delay?,
         })

@@ -36,6 +36,7 @@ fn the_annotated_sample_is_valid_and_spells_out_the_defaults() {
     assert_eq!(sample.timing, minimal.timing);
     assert_eq!(sample.limits, minimal.limits);
     assert_eq!(sample.log, minimal.log);
+    assert_eq!(sample.compaction, minimal.compaction);
     assert_eq!(sample.reluctance, minimal.reluctance);
     assert_eq!(sample.genesis.alpha(), minimal.genesis.alpha());
     assert_eq!(sample.listen, minimal.listen);
@@ -228,4 +229,28 @@ fn clusters_of_different_names_have_different_numbers() {
     let one = Settings::resolve(&layers(MINIMAL)).expect("valid");
     let other = Settings::resolve(&layers(&MINIMAL.replace("\"test\"", "\"prod\""))).expect("valid");
     assert_ne!(one.cluster_id(), other.cluster_id());
+}
+
+#[test]
+fn what_is_kept_is_read_as_the_mode_says() {
+    let keep = |text: &str| {
+        let text = format!("{MINIMAL}\n[compaction]\n{text}");
+        Settings::resolve(&layers(&text)).map(|settings| settings.compaction.keep)
+    };
+    assert_eq!(keep(""), Ok(Keep::Everything));
+    assert_eq!(keep("mode = \"revisions\"\nkeep = 5"), Ok(Keep::Revisions(5)));
+    assert_eq!(
+        keep("mode = \"age\"\nkeep = \"90s\""),
+        Ok(Keep::Age(Duration::from_secs(90)))
+    );
+    for (text, complaint) in [
+        ("mode = \"size\"", "is none of"),
+        ("mode = \"age\"\nkeep = 5", "is not a duration"),
+        ("mode = \"revisions\"\nkeep = \"1h\"", "is not a whole number"),
+        ("mode = \"revisions\"\nkeep = 0", "is not a whole number between 1"),
+        ("interval = \"10ms\"", "is shorter than a second"),
+    ] {
+        let faults = keep(text).expect_err(text).to_string();
+        assert!(faults.contains(complaint), "{faults}");
+    }
 }

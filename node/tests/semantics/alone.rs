@@ -10,7 +10,7 @@ use node::requests::{self, Desk};
 use node::status::{MemberStatus, NodeStatus};
 use paxos::{Batch, Command, CommandId, Entry, Input, Outcome, RequestId, Slot, Value};
 use quorum::NodeId;
-use storage::machine::{KvError, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
+use storage::machine::{Hash, KvError, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
 use storage::tables::MemoryTables;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -111,4 +111,19 @@ impl Store for State {
     fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>) {
         sound(self.0.txn(txn), self.0.revision())
     }
+
+    /// Nothing is swept here, and nobody is made to wait for it.
+    fn swept(&self) -> watch::Receiver<i64> {
+        watch::channel(i64::MAX).1
+    }
+
+    fn hash(&self, revision: i64) -> Result<Hash, KvError> {
+        match self.0.hash(revision) {
+            Ok(hash) => Ok(hash),
+            Err(ReadError::Refused(error)) => Err(error),
+            Err(ReadError::Failed(error)) => panic!("memory does not fail: {error}"),
+        }
+    }
+
+    fn reclaim(&self) {}
 }

@@ -39,23 +39,24 @@ pub(crate) async fn run(endpoint: &str) -> String {
     script.nested_transactions().await;
     script.transaction_order_of_effects().await;
     script.limits().await;
+    script.compactions(channel.clone()).await;
     script.other_services(channel).await;
     script.text
 }
 
-struct Script {
-    kv: KvClient<Channel>,
+pub(crate) struct Script {
+    pub(crate) kv: KvClient<Channel>,
     text: String,
 }
 
-fn key(text: &str) -> RangeRequest {
+pub(crate) fn key(text: &str) -> RangeRequest {
     RangeRequest {
         key: text.to_owned().into(),
         ..RangeRequest::default()
     }
 }
 
-fn span(from: &str, to: &str) -> RangeRequest {
+pub(crate) fn span(from: &str, to: &str) -> RangeRequest {
     RangeRequest {
         key: from.to_owned().into(),
         range_end: to.to_owned().into(),
@@ -63,7 +64,7 @@ fn span(from: &str, to: &str) -> RangeRequest {
     }
 }
 
-fn put(key: &str, value: &str) -> PutRequest {
+pub(crate) fn put(key: &str, value: &str) -> PutRequest {
     PutRequest {
         key: key.to_owned().into(),
         value: value.to_owned().into(),
@@ -71,7 +72,7 @@ fn put(key: &str, value: &str) -> PutRequest {
     }
 }
 
-fn delete(key: &str, range_end: &str) -> DeleteRangeRequest {
+pub(crate) fn delete(key: &str, range_end: &str) -> DeleteRangeRequest {
     DeleteRangeRequest {
         key: key.to_owned().into(),
         range_end: range_end.to_owned().into(),
@@ -79,13 +80,13 @@ fn delete(key: &str, range_end: &str) -> DeleteRangeRequest {
     }
 }
 
-fn op(request: impl Into<Operation>) -> RequestOp {
+pub(crate) fn op(request: impl Into<Operation>) -> RequestOp {
     RequestOp {
         request: Some(request.into().0),
     }
 }
 
-struct Operation(Op);
+pub(crate) struct Operation(Op);
 
 impl From<RangeRequest> for Operation {
     fn from(request: RangeRequest) -> Operation {
@@ -111,7 +112,7 @@ impl From<TxnRequest> for Operation {
     }
 }
 
-fn txn(compare: Vec<Compare>, success: Vec<RequestOp>, failure: Vec<RequestOp>) -> TxnRequest {
+pub(crate) fn txn(compare: Vec<Compare>, success: Vec<RequestOp>, failure: Vec<RequestOp>) -> TxnRequest {
     TxnRequest {
         compare,
         success,
@@ -147,7 +148,7 @@ fn never() -> Compare {
 }
 
 impl Script {
-    async fn range(&mut self, name: &str, request: RangeRequest) {
+    pub(crate) async fn range(&mut self, name: &str, request: RangeRequest) {
         let answer = self
             .kv
             .range(request)
@@ -156,12 +157,12 @@ impl Script {
         self.note(name, answer);
     }
 
-    async fn put(&mut self, name: &str, request: PutRequest) {
+    pub(crate) async fn put(&mut self, name: &str, request: PutRequest) {
         let answer = self.kv.put(request).await.map(|answer| show_put(&answer.into_inner()));
         self.note(name, answer);
     }
 
-    async fn delete(&mut self, name: &str, request: DeleteRangeRequest) {
+    pub(crate) async fn delete(&mut self, name: &str, request: DeleteRangeRequest) {
         let answer = self
             .kv
             .delete_range(request)
@@ -170,7 +171,7 @@ impl Script {
         self.note(name, answer);
     }
 
-    async fn txn(&mut self, name: &str, request: TxnRequest) {
+    pub(crate) async fn txn(&mut self, name: &str, request: TxnRequest) {
         let answer = self
             .kv
             .txn(request)
@@ -179,7 +180,7 @@ impl Script {
         self.note(name, answer);
     }
 
-    fn note(&mut self, name: &str, answer: Result<String, Status>) {
+    pub(crate) fn note(&mut self, name: &str, answer: Result<String, Status>) {
         let answer = answer.unwrap_or_else(|status| format!("error {:?}: {}", status.code(), status.message()));
         // Writing to a string does not fail.
         let _ = writeln!(self.text, "## {name}\n{}", answer.trim_end());
@@ -941,7 +942,7 @@ impl Script {
 }
 
 /// The part of a header that is the same everywhere.
-fn show_header(header: &Option<ResponseHeader>) -> String {
+pub(crate) fn show_header(header: &Option<ResponseHeader>) -> String {
     header.as_ref().map_or("no header\n".to_owned(), |header| {
         format!("revision {}\n", header.revision)
     })

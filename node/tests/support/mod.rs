@@ -161,6 +161,12 @@ impl Member {
         format!("http://127.0.0.1:{}", self.clients)
     }
 
+    /// Adds to the settings of a process that is not started yet.
+    pub fn configure(&self, text: &str) {
+        let settings = std::fs::read_to_string(&self.settings).expect("they were written");
+        std::fs::write(&self.settings, settings + text).expect("written");
+    }
+
     /// Starts the process; `bootstrap` on an empty disk.
     pub fn start(&mut self, bootstrap: bool) {
         let log = std::fs::OpenOptions::new()
