@@ -20,12 +20,15 @@
 //! | [`tables`] | ordered bytes: RocksDB, or a map for the simulator; one contract |
 //! | [`snapshot`] | a whole state on its way to another node: pieces, each checked (C3) |
 //! | [`Store`] | a data folder: whose it is, whether it is whole |
+//! | [`Inspection`] | a look at a data folder that no node has open, and a verdict |
 //!
 //! Journal, [`Store`] and RocksDB are behind the feature `rocks`, which is on unless it is turned off: the simulator runs the
 //! real state machine without compiling RocksDB.
 //!
 //! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: sessions (X1), leases.
 
+#[cfg(feature = "rocks")]
+mod inspect;
 #[cfg(feature = "rocks")]
 pub mod journal;
 pub mod machine;
@@ -34,5 +37,7 @@ pub mod snapshot;
 mod store;
 pub mod tables;
 
+#[cfg(feature = "rocks")]
+pub use inspect::{InspectError, Inspection, Leftover, Looked, Verdict};
 #[cfg(feature = "rocks")]
 pub use store::{Store, StoreError, StoreSettings};

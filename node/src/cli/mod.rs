@@ -5,6 +5,7 @@
 
 pub mod certs;
 pub mod demo;
+mod disk;
 mod get;
 mod quorum;
 mod start;
@@ -28,6 +29,7 @@ Examples:
   synod start --settings /etc/synod/synod.toml
   synod status --endpoint 127.0.0.1:7480 --endpoint 127.0.0.1:7481
   synod quorum check cluster.toml
+  synod disk check /var/lib/synod
   synod bench put --endpoints 127.0.0.1:2379 --clients 64
 
 Exit codes: 0 done; 1 the answer is no; 2 the command itself was wrong."
@@ -45,6 +47,8 @@ enum Command {
     Status(status::Arguments),
     /// Looks at quorum systems
     Quorum(quorum::Arguments),
+    /// Looks at data folders of nodes that are stopped
+    Disk(disk::Arguments),
     /// Makes certificates for development
     Certs(certs::Args),
     /// Starts a cluster over several regions on this machine
@@ -69,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::Start(arguments) => start::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Quorum(arguments) => quorum::run(&arguments),
+        Command::Disk(arguments) => disk::run(&arguments),
         Command::Certs(arguments) => match certs::run(arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -18,6 +18,7 @@
 //! | `rocks` | RocksDB as that engine |
 //! | `tail`, `synced` | what is checked before RocksDB is let near its files: its log, and how far it must reach (A6) |
 //! | `identity` | whose journal it is |
+//! | `inspect` | a look at a journal that no node has open |
 //!
 //! Not here: ballots are stored, never compared to decide anything; what to trim and what to load is the core's word.
 
@@ -25,6 +26,7 @@ mod engine;
 mod entry;
 mod error;
 mod identity;
+mod inspect;
 mod metrics;
 mod queue;
 mod rocks;
@@ -34,6 +36,7 @@ mod writer;
 
 pub use error::{JournalError, LoadError, OpenError, SubmitError};
 pub use identity::{FORMAT, Identity};
+pub use inspect::JournalFindings;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -48,6 +51,7 @@ use engine::Engine;
 use metrics::Metrics;
 use queue::Queue;
 use rocks::RocksEngine;
+pub(crate) use rocks::holder;
 
 /// How the journal works.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

@@ -81,6 +81,11 @@ pub(super) fn split(table_key: &[u8]) -> Option<(&[u8], i64)> {
 /// A table key before every version.
 pub(super) const BEGIN: &[u8] = &[VERSIONS];
 
+/// Whether a table key is meant to be a version's.
+pub(super) fn is_version(table_key: &[u8]) -> bool {
+    table_key.first() == Some(&VERSIONS)
+}
+
 /// Takes a table key apart: writes the key to `key`, and returns the revision; `None` if it is not a version's.
 pub(super) fn parse(table_key: &[u8], key: &mut Vec<u8>) -> Option<i64> {
     key.clear();

@@ -27,6 +27,7 @@ pub(crate) mod digest;
 mod error;
 mod hash;
 mod heads;
+mod inspect;
 pub(crate) mod keys;
 mod leftovers;
 mod pending;
@@ -48,6 +49,7 @@ pub use command::{
 };
 pub use error::KvError;
 pub use hash::Hash;
+pub use inspect::StateFindings;
 pub use leftovers::Leftovers;
 pub use progress::Progress;
 pub use reader::{Flusher, ReadError, Reader};

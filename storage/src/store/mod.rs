@@ -2,6 +2,8 @@
 
 mod state;
 
+pub(crate) use state::CONDEMNED;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -153,6 +155,11 @@ impl Store {
 /// Writes down whose the state is.
 pub(crate) fn put_owner(batch: &mut impl TableBatch, owner: &Identity) {
     batch.put(OWNER, &owner.to_bytes());
+}
+
+/// Whose the state is, if it says so.
+pub(crate) fn owner(tables: &RocksTables) -> Result<Option<Identity>, TablesError> {
+    Ok(tables.get(OWNER)?.and_then(|owner| Identity::from_bytes(&owner)))
 }
 
 /// How the state's owner differs from the expected one, if it does.

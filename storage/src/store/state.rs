@@ -28,7 +28,7 @@ use crate::snapshot::rocks::{remove, sync};
 use crate::tables::{RocksTables, StateSettings, Tables, TablesError};
 
 /// A file in the data folder that says why the state is to be fetched again at the next start.
-const CONDEMNED: &str = "state.condemned";
+pub(crate) const CONDEMNED: &str = "state.condemned";
 
 /// Where a state is kept that is of no use any more.
 const ASIDE: &str = "state.damaged";

@@ -63,6 +63,17 @@ impl RocksTables {
         })
     }
 
+    /// Opens the tables in `dir` for reading only; nothing in the folder is changed.
+    pub(crate) fn open_to_look(dir: &Path) -> Result<RocksTables, TablesError> {
+        let options = options(StateSettings::default());
+        let db = DB::open_for_read_only(&options, dir, false).map_err(|error| failed(dir, "opened", &error))?;
+        Ok(RocksTables {
+            db,
+            place: dir.to_owned(),
+            unlogged: WriteOptions::default(),
+        })
+    }
+
     /// A cursor that finds its way only within the group that it is sent to, as the tables are now.
     fn group_cursor(&self) -> DBRawIterator<'_> {
         let mut options = ReadOptions::default();
