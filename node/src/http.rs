@@ -159,12 +159,12 @@ fn ready_checks(status: &NodeStatus, ready_lag: u64) -> Vec<Check> {
         Err("the disk is being read".to_owned())
     };
     let lag = status.lag();
-    let caught_up = if lag <= ready_lag {
-        Ok(())
-    } else {
-        Err(format!(
+    let caught_up = match &status.catching_up {
+        Some(copy) => Err(format!("catching up: snapshot {} %", copy.percent)),
+        None if lag <= ready_lag => Ok(()),
+        None => Err(format!(
             "{lag} chosen slots are not applied yet; {ready_lag} are tolerated"
-        ))
+        )),
     };
     vec![("recovered", recovered), ("caught_up", caught_up)]
 }
@@ -194,6 +194,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::snapshots::CatchingUp;
 
     #[test]
     fn readiness_needs_no_leader_but_a_recovered_node_that_is_nearly_up_to_date() {
@@ -209,6 +210,17 @@ mod tests {
         assert_eq!(
             behind[1].1,
             Err("95 chosen slots are not applied yet; 94 are tolerated".to_owned())
+        );
+        let fetching = NodeStatus {
+            catching_up: Some(CatchingUp {
+                percent: 37,
+                ..CatchingUp::default()
+            }),
+            ..status
+        };
+        assert_eq!(
+            ready_checks(&fetching, 95)[1].1,
+            Err("catching up: snapshot 37 %".to_owned())
         );
         assert!(ready_checks(&NodeStatus::default(), 10)[0].1.is_err());
     }

@@ -15,6 +15,7 @@ pub mod relay;
 pub mod requests;
 pub mod server;
 pub mod settings;
+pub mod snapshots;
 pub mod status;
 pub mod transport;
 

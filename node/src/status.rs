@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshots::CatchingUp;
+
 /// A node's view of itself and its cluster at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -52,6 +54,12 @@ pub struct NodeStatus {
     /// What compaction at this revision left over is gone from this node's disk; 0 if the store was never compacted.
     #[serde(default)]
     pub swept: i64,
+    /// A hash of everything that was applied up to `digest_slot`: equal on all nodes for equal slots.
+    #[serde(default)]
+    pub digest: String,
+    /// The applied slot that `digest` belongs to.
+    #[serde(default)]
+    pub digest_slot: u64,
     /// Bytes of the store on disk.
     pub store_bytes: u64,
     /// Those of them that hold what can still be read, about.
@@ -67,6 +75,9 @@ pub struct NodeStatus {
     pub uptime_seconds: u64,
     /// The members of the configuration in force, this node included.
     pub members: Vec<MemberStatus>,
+    /// The copy of a peer's state that this node is fetching, because it is behind every peer's journal or lost its state.
+    #[serde(default)]
+    pub catching_up: Option<CatchingUp>,
     /// How full the queues are.
     pub queues: Queues,
     /// When the driver published this; nothing before its first turn.

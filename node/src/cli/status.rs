@@ -119,6 +119,10 @@ impl Row {
             None if !status.recovered => "starting".to_owned(),
             None => "ok".to_owned(),
         };
+        let health = match &status.catching_up {
+            Some(copy) => format!("catching up: snapshot {} %", copy.percent),
+            None => health,
+        };
         Row {
             endpoint: endpoint.to_owned(),
             node: format!("{} ({})", status.name, status.node),

@@ -8,7 +8,8 @@
 //! peers ─▶ frames ─┐                        ┌─▶ Write ─▶ journal thread ─▶ releases messages, Persisted
 //! clients ─▶ desk ─┼─▶ step … step ─ drain ─┼─▶ Send  ─▶ transport
 //! journal, applier ┘                        ├─▶ Apply ─▶ applier thread ─▶ answers clients, Applied
-//!                                           └─▶ Answer, Load, Trim, Event
+//! snapshots' threads                        ├─▶ ReadSnapshot, StageSnapshot ─▶ snapshots' threads ─▶ SnapshotRead, SnapshotStaged
+//!                                           └─▶ Answer, Load, Trim, InstallSnapshot (the node starts anew), Event
 //! ```
 //!
 //! Everything at hand is stepped before anything is drained: commands, acknowledgements and reads that arrived together
@@ -24,7 +25,7 @@ mod publish;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paxos::{Event, Input, Output, Replica, Time, Write};
+use paxos::{Event, Input, Output, Replica, Slot, Time, Write};
 use storage::journal::Journal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -38,6 +39,7 @@ pub use publish::Publisher;
 use crate::clock::Clock;
 use crate::metrics::ConsensusMetrics;
 use crate::requests::Waiters;
+use crate::snapshots::Snapshots;
 use crate::transport::Transport;
 
 /// Most inputs stepped before the outputs are drained: bounds how long anything waits for the drain.
@@ -72,6 +74,17 @@ pub struct Driver {
     pub metrics: ConsensusMetrics,
     /// The node's clock.
     pub clock: Clock,
+    /// Serves and fetches copies of the state. Comes behind `happenings`: its threads end when nobody listens any more.
+    pub snapshots: Snapshots,
+}
+
+/// Why a driver ended.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It was told to.
+    Stopped,
+    /// A peer's state of this slot is staged and takes the place of this node's when the data folder is opened again.
+    Install(Slot),
 }
 
 impl Driver {
@@ -79,25 +92,40 @@ impl Driver {
     ///
     /// # Errors
     /// A sentence, if the journal failed: the node must stop, because it can promise nothing any more (A5).
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), String> {
+    pub async fn run(mut self, stop: watch::Receiver<bool>) -> Result<Ending, String> {
+        let ended = self.turn(stop).await;
+        tokio::task::block_in_place(|| self.end());
+        ended
+    }
+
+    /// Ends the threads that hold the state: nothing else may hold the data folder when it is opened again.
+    fn end(self) {
+        drop(self.happenings);
+        drop(self.snapshots);
+        self.applier.finish();
+    }
+
+    async fn turn(&mut self, mut stop: watch::Receiver<bool>) -> Result<Ending, String> {
         let mut routine = interval(ROUTINE);
         routine.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut happenings = Vec::with_capacity(MAX_STEPS);
         let mut requests = Vec::with_capacity(MAX_STEPS);
-        self.drain()?;
+        if let Some(slot) = self.drain()? {
+            return Ok(Ending::Install(slot));
+        }
         loop {
             let wake = self.wake();
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                _ = stop.wait_for(|stop| *stop) => return Ok(Ending::Stopped),
                 count = self.happenings.recv_many(&mut happenings, MAX_STEPS) => {
                     if count == 0 {
-                        return Ok(());
+                        return Ok(Ending::Stopped);
                     }
                 }
                 count = self.requests.recv_many(&mut requests, MAX_STEPS) => {
                     if count == 0 {
-                        return Ok(());
+                        return Ok(Ending::Stopped);
                     }
                 }
                 _ = routine.tick() => self.routine(),
@@ -124,7 +152,9 @@ impl Driver {
             if self.replica.deadline().0 <= now {
                 self.replica.step(now, Input::Tick);
             }
-            self.drain()?;
+            if let Some(slot) = self.drain()? {
+                return Ok(Ending::Install(slot));
+            }
         }
     }
 
@@ -153,8 +183,9 @@ impl Driver {
         }
     }
 
-    /// Does what the core says until it says nothing more.
-    fn drain(&mut self) -> Result<(), String> {
+    /// Does what the core says until it says nothing more; returns the slot of a staged state that is to be installed.
+    fn drain(&mut self) -> Result<Option<Slot>, String> {
+        let mut install = None;
         let mut writes: Vec<Write> = Vec::new();
         while let Some(output) = self.replica.next_output() {
             match output {
@@ -168,28 +199,27 @@ impl Driver {
                     to,
                     max_bytes,
                 } => self.load(peer, from, to, max_bytes),
+                Output::ReadSnapshot {
+                    peer,
+                    snapshot,
+                    from,
+                    count,
+                } => self.snapshots.read(peer, snapshot, from, count),
+                Output::StageSnapshot {
+                    snapshot,
+                    number,
+                    last,
+                    payload,
+                } => self.snapshots.stage(snapshot, number, last, payload),
+                Output::InstallSnapshot { slot } => install = Some(slot),
                 Output::Trim(slot) => self.journal.trim(slot),
-                // Copies of the state are not served yet: whoever asks is told so, and nobody is asked in vain for long.
-                Output::ReadSnapshot { peer, snapshot, .. } => {
-                    info!(peer = %peer.node, "a peer asks for a copy of the state, which this build does not serve");
-                    self.replica
-                        .step(self.clock.now(), Input::SnapshotGone { peer, snapshot });
-                }
-                Output::StageSnapshot { snapshot, .. } => {
-                    self.replica.step(self.clock.now(), Input::SnapshotRefused { snapshot });
-                }
-                Output::InstallSnapshot { slot } => {
-                    return Err(format!(
-                        "a snapshot of slot {slot} is to be installed, but none was staged"
-                    ));
-                }
                 Output::Event(event) => self.tell(event),
             }
         }
         if !writes.is_empty() {
             self.journal.submit(writes).map_err(|error| error.to_string())?;
         }
-        Ok(())
+        Ok(install)
     }
 
     /// Reads old slots for a peer, off the loop.
@@ -250,13 +280,15 @@ impl Driver {
             }
             Event::QuorumRegained => info!("the leader hears a phase-2 quorum again"),
             Event::OutOfReach { trimmed } => {
-                warn!(%trimmed, "every peer has trimmed what this node misses: it needs a copy of a peer's state");
+                info!(%trimmed, "every peer that answers has trimmed what this node misses: it asks for a copy of a peer's state");
             }
             Event::SnapshotBegun { peer, snapshot } => {
-                info!(%peer, slot = %snapshot.slot, "a copy of a peer's state is on its way");
+                info!(%peer, slot = %snapshot.slot, "fetching a copy of a peer's state");
+                self.snapshots.begin(*peer);
             }
             Event::SnapshotAbandoned { peer, reason } => {
                 warn!(%peer, ?reason, "the copy of a peer's state came to nothing; another attempt follows if it is needed");
+                self.snapshots.abandon();
             }
         }
         self.publish();

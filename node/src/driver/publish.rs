@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::requests::Waiters;
+use crate::snapshots::Progress;
 use crate::status::{MemberStatus, NodeStatus, Queues, Role};
 use crate::transport::Transport;
 
@@ -25,6 +26,8 @@ pub struct Publisher {
     pub reader: Reader<RocksTables>,
     /// Who waits for answers.
     pub waiters: Arc<Waiters>,
+    /// How far the copy of a peer's state is that is being fetched.
+    pub progress: Arc<Progress>,
 }
 
 impl Publisher {
@@ -74,6 +77,8 @@ impl Publisher {
             revision: progress.revision.0,
             compacted: progress.compacted.max(0),
             swept: self.reader.swept().max(0),
+            digest: format!("{:016x}", progress.digest),
+            digest_slot: progress.applied.0,
             store_bytes: self.reader.size(),
             store_live_bytes: self.reader.live_size(),
             epoch: configuration.epoch().0,
@@ -82,6 +87,7 @@ impl Publisher {
             published: Some(std::time::Instant::now()),
             uptime_seconds: self.clock.now().0 / 1_000_000_000,
             members,
+            catching_up: self.progress.now(),
             queues: Queues {
                 queued_commands: status.queued as u64,
                 unapplied_entries: status.chosen.0 - status.applied.0,

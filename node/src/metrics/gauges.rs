@@ -2,7 +2,7 @@
 
 use prometheus::{IntGauge, IntGaugeVec, Registry};
 
-use super::{gauge, gauges};
+use super::{gauge, gauges, registered};
 use crate::status::{NodeStatus, Role};
 
 /// Gauges that mirror [`NodeStatus`]. Those of peers are the transport's own.
@@ -21,6 +21,7 @@ pub struct NodeGauges {
     swept: IntGauge,
     store_bytes: IntGaugeVec,
     queues: IntGaugeVec,
+    fetched: prometheus::Gauge,
 }
 
 impl NodeGauges {
@@ -89,6 +90,13 @@ impl NodeGauges {
                 "Entries waiting in a queue of the node.",
                 &["queue"],
             ),
+            fetched: registered(
+                registry,
+                prometheus::Gauge::new(
+                    "synod_snapshot_fetched_ratio",
+                    "Part of a peer's state that this node has fetched, about; 1 if it fetches none.",
+                ),
+            ),
         }
     }
 
@@ -116,6 +124,11 @@ impl NodeGauges {
         for (kind, bytes) in [("live", status.store_live_bytes), ("total", status.store_bytes)] {
             self.store_bytes.with_label_values(&[kind]).set(signed(bytes));
         }
+        let fetched = status
+            .catching_up
+            .as_ref()
+            .map_or(1.0, |copy| f64::from(copy.percent) / 100.0);
+        self.fetched.set(fetched);
         let queues = &status.queues;
         for (queue, length) in [
             ("requests", queues.waiting_requests),

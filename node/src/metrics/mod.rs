@@ -9,17 +9,20 @@
 //! * [`NodeGauges`]: the node's status, read when somebody scrapes
 //! * [`SweepMetrics`]: what is removed behind compactions
 //! * [`Recent`]: the last minute in four numbers
+//! * [`SnapshotMetrics`]: copies of the state that leave and arrive
 
 mod api;
 mod consensus;
 mod gauges;
 mod recent;
+mod snapshots;
 mod sweeps;
 
 pub use api::{ApiMetrics, Code, Consistency, Operation};
 pub use consensus::ConsensusMetrics;
 pub use gauges::NodeGauges;
 pub use recent::{Recent, Summary};
+pub use snapshots::SnapshotMetrics;
 pub use sweeps::SweepMetrics;
 
 use prometheus::core::Collector;

@@ -10,6 +10,16 @@ use super::{Failure, during};
 use crate::driver::{Happening, Outbound};
 use crate::settings::Settings;
 
+/// Whose the data folder is.
+pub(super) fn identity(settings: &Settings, me: Address) -> Identity {
+    Identity {
+        cluster: settings.cluster.clone(),
+        cluster_id: settings.cluster_id(),
+        node: me.node,
+        incarnation: me.incarnation,
+    }
+}
+
 /// Opens what is there, or makes it if this is a first start.
 pub(super) fn open(
     settings: &Settings,
@@ -19,12 +29,7 @@ pub(super) fn open(
     registry: &Registry,
 ) -> Result<Store, Failure> {
     let dir = &settings.data_dir;
-    let identity = Identity {
-        cluster: settings.cluster.clone(),
-        cluster_id: settings.cluster_id(),
-        node: me.node,
-        incarnation: me.incarnation,
-    };
+    let identity = identity(settings, me);
     match (Store::exists(dir), bootstrap) {
         (true, true) => {
             return Err(Failure(format!(
@@ -44,16 +49,7 @@ pub(super) fn open(
     }
     let mut told = StoreSettings::default();
     told.journal.sync_delay = settings.sync_delay;
-    let store = Store::open(dir, &identity, told, hooks, registry).map_err(during("cannot open the data folder"))?;
-    let (applied, trimmed) = (store.recovered.applied, store.recovered.trimmed);
-    if applied < trimmed {
-        return Err(Failure(format!(
-            "the state in {} has applied only up to slot {applied}, but the journal beside it begins behind slot {trimmed}: \
-             the state must be fetched from a peer, which is not possible yet",
-            dir.display()
-        )));
-    }
-    Ok(store)
+    Store::open(dir, &identity, told, hooks, registry).map_err(during("cannot open the data folder"))
 }
 
 /// What the journal's thread does when something is durable: messages leave, the driver hears of it.

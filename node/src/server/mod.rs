@@ -3,6 +3,10 @@
 //! Start: open the disk and recover, bind every port, then let the driver run; nothing is promised before everything
 //! that can fail at start has not failed. Stop: clients first, then the driver, then the disk. A journal or a state
 //! machine that fails ends the node at once and with a sentence (A5).
+//!
+//! A node that has fetched a peer's state (C3) stops like that and starts anew within the process: ports, connections and
+//! files are let go and taken again, and opening the data folder installs the state. It is the way after a crash, so there
+//! is no other.
 
 mod compacting;
 mod disk;
@@ -18,18 +22,21 @@ use std::time::Duration;
 
 use paxos::{Address, Replica};
 use prometheus::Registry;
-use storage::machine::Limits;
+use storage::machine::{Limits, Reader};
+use storage::snapshot::Origin;
+use storage::tables::{RocksTables, StateSettings};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
 use crate::api::{self, Api};
 use crate::clock::Clock;
-use crate::driver::{Applier, Driver, Happening, Outbound, Publisher};
+use crate::driver::{Applier, Driver, Ending, Happening, Outbound, Publisher};
 use crate::http::{self, Pages};
-use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent, SweepMetrics};
+use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent, SnapshotMetrics, SweepMetrics};
 use crate::requests::{self, Requests};
 use crate::settings::Settings;
+use crate::snapshots::{Pace, Parts, Progress, Snapshots};
 use crate::transport::{Credentials, Identity, PeerAddress, Transport, TransportSettings};
 use state::LocalState;
 
@@ -70,12 +77,24 @@ fn during<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Failure
 /// # Errors
 /// [`Failure`] if it cannot start, or if its disk fails.
 pub fn run(settings: Settings, start: Start) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("tokio")
-        .build()
-        .map_err(during("cannot start the runtime"))?;
-    runtime.block_on(serve(settings, start))
+    let wish = stop::listen(start.exit_with_stdin).map_err(during("cannot listen for signals"))?;
+    let mut bootstrap = start.bootstrap;
+    loop {
+        // Each round has a runtime of its own: with it ends whatever a client or a peer still keeps busy, and would keep the
+        // data folder open.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("tokio")
+            .build()
+            .map_err(during("cannot start the runtime"))?;
+        let ended = runtime.block_on(serve(&settings, bootstrap, wish.clone()));
+        runtime.shutdown_timeout(GOODBYE);
+        match ended? {
+            Ending::Stopped => return Ok(()),
+            Ending::Install(slot) => info!(%slot, "a peer's state is staged: starting anew to install it"),
+        }
+        bootstrap = false;
+    }
 }
 
 /// The ports of a node, bound before it says anything.
@@ -97,30 +116,30 @@ async fn bind(settings: &Settings) -> Result<Ports, Failure> {
     })
 }
 
-/// Serves until told to stop, or until something fails.
-async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
+/// Serves until told to stop, until a fetched state is to be installed, or until something fails.
+async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result<Ending, Failure> {
     let clock = Clock::start();
-    let (me, boot) = (options::address(&settings)?, options::draw_boot());
+    let (me, boot) = (options::address(settings)?, options::draw_boot());
     let registry = options::registry();
-    let ports = bind(&settings).await?;
+    let ports = bind(settings).await?;
     let (happenings, inbox) = mpsc::channel::<Happening>(HAPPENINGS);
-    let transport = open_transport(&settings, me, boot, happenings.clone(), &registry).await?;
+    let transport = open_transport(settings, me, boot, happenings.clone(), &registry).await?;
     let outbound = Outbound::new(transport.clone());
     let (failed, mut failures) = mpsc::channel::<String>(4);
 
     let hooks = disk::hooks(me, outbound.clone(), happenings.clone(), failed.clone());
-    let disk = disk::open(&settings, me, start.bootstrap, hooks, &registry)?;
+    let disk = disk::open(settings, me, bootstrap, hooks, &registry)?;
     let recovered = &disk.recovered;
     info!(promised = %recovered.promised, chosen = %recovered.chosen, applied = %recovered.applied, "the disk is read");
     let replica = Replica::new(
-        options::options(&settings, me, boot),
+        options::options(settings, me, boot),
         disk.recovered,
         options::draw_boot(),
         clock.now(),
     );
     let (reader, flusher) = (disk.machine.reader(), disk.machine.flusher());
     let sweeper = disk.machine.sweeper().map_err(during("cannot sweep the state"))?;
-    let fixed = options::fixed_status(&settings);
+    let fixed = options::fixed_status(settings);
     let (requests, desk) = requests::open(clock, settings.limits.max_waiting_requests, fixed.clone());
     let applier_failed = failed.clone();
     let applier = Applier::start(
@@ -138,6 +157,17 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
     let janitor = janitor::start(me.node, reader.clone(), flusher, happenings.clone(), failed.clone())?;
     let (swept, sweeps) = watch::channel(reader.swept());
     let sweeping = sweeping::start(sweeper, swept, SweepMetrics::new(&registry), failed)?;
+
+    let progress = Arc::<Progress>::default();
+    let snapshots = start_snapshots(
+        settings,
+        me,
+        boot,
+        reader.clone(),
+        happenings.clone(),
+        &registry,
+        &progress,
+    )?;
 
     let (stop, stopping) = watch::channel(false);
     let state = Arc::new(LocalState {
@@ -161,9 +191,11 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
             clock,
             reader,
             waiters,
+            progress,
         },
         metrics: ConsensusMetrics::new(&registry),
         clock,
+        snapshots,
     };
     let mut driver = tokio::spawn(driver.run(stopping.clone()));
     tokio::spawn(compacting::run(
@@ -174,7 +206,7 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
         settings.timing.request_timeout,
         stopping.clone(),
     ));
-    let edges = open_edges(&settings, ports, requests, state, registry, &stopping);
+    let edges = open_edges(settings, ports, requests, state, registry, &stopping);
     info!(
         node = %me.node,
         clients = %settings.listen.clients,
@@ -184,13 +216,13 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
     );
 
     let ended = tokio::select! {
-        reason = stop::requested(start.exit_with_stdin) => {
+        reason = stop::wished(wish) => {
             info!(reason, "stopping");
-            Ok(())
+            Ok(Ending::Stopped)
         }
         Some(reason) = failures.recv() => Err(Failure(reason)),
         ended = &mut driver => match ended {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(ending)) => Ok(ending),
             Ok(Err(reason)) => Err(Failure(failures.try_recv().unwrap_or(reason))),
             Err(panic) => Err(Failure(format!("the driver ended unexpectedly: {panic}"))),
         },
@@ -204,6 +236,35 @@ async fn serve(settings: Settings, start: Start) -> Result<(), Failure> {
     transport.shutdown().await;
     tokio::task::block_in_place(|| drop((janitor, sweeping)));
     ended
+}
+
+/// The threads that serve and fetch copies of the state.
+fn start_snapshots(
+    settings: &Settings,
+    me: Address,
+    boot: u64,
+    reader: Reader<RocksTables>,
+    driver: mpsc::Sender<Happening>,
+    registry: &Registry,
+    progress: &Arc<Progress>,
+) -> Result<Snapshots, Failure> {
+    let parts = Parts {
+        reader,
+        dir: settings.data_dir.clone(),
+        identity: disk::identity(settings, me),
+        origin: Origin {
+            cluster: settings.cluster.clone(),
+            cluster_id: settings.cluster_id(),
+            epoch: settings.genesis.epoch(),
+        },
+        boot,
+        pace: Pace::new(settings.catch_up.max_bytes_per_second as u64),
+        state: StateSettings::default(),
+        driver,
+        metrics: SnapshotMetrics::new(registry),
+        progress: progress.clone(),
+    };
+    Snapshots::start(parts).map_err(during("cannot start the thread that takes copies of a peer's state"))
 }
 
 async fn open_transport(

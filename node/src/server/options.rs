@@ -55,8 +55,8 @@ pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Optio
         max_queued_bytes: limits.max_queued_bytes,
         cache_bytes: limits.cache_bytes,
         keep_slots: limits.keep_slots,
-        max_log_slots: 1 << 20,
-        max_log_bytes: 1 << 30,
+        max_log_slots: limits.max_log_slots,
+        max_log_bytes: limits.max_log_bytes as u64,
         trim_step: 512,
         page_bytes: 1 << 20,
     }

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 31] = [
+pub(super) const SCALARS: [&str; 34] = [
     "cluster",
     "node",
     "data_dir",
@@ -36,10 +36,13 @@ pub(super) const SCALARS: [&str; 31] = [
     "limits.max_queued_bytes",
     "limits.cache_bytes",
     "limits.keep_slots",
+    "limits.max_log_bytes",
+    "limits.max_log_slots",
     "limits.ready_lag",
     "compaction.mode",
     "compaction.keep",
     "compaction.interval",
+    "catch_up.max_bytes_per_second",
     "log.format",
     "log.level",
     "sync_delay",

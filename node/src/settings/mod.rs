@@ -62,6 +62,8 @@ pub struct Settings {
     pub limits: Limits,
     /// When the store is compacted by itself.
     pub compaction: Compaction,
+    /// How a node that is far behind is helped.
+    pub catch_up: CatchUp,
     /// What is logged, and how.
     pub log: Log,
     /// Added to every sync of the journal: a test aid that stands for a slow disk.
@@ -126,8 +128,19 @@ pub struct Limits {
     pub cache_bytes: usize,
     /// Applied slots kept in the journal for peers that are slightly behind.
     pub keep_slots: u64,
+    /// Bytes of the journal beyond which it is trimmed although a member still needs it.
+    pub max_log_bytes: usize,
+    /// Slots of the journal beyond which it is trimmed although a member still needs it.
+    pub max_log_slots: u64,
     /// Slots that a node may lag behind and still be ready for clients.
     pub ready_lag: u64,
+}
+
+/// How a node that is far behind is helped.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// Bytes a second, at most, of copies of the state that this node sends to peers, all together.
+    pub max_bytes_per_second: usize,
 }
 
 /// What is logged.
@@ -178,6 +191,7 @@ impl Settings {
         let reluctance = keys.or("reluctance", 0, |text| keys::integer(text, 0..=1000));
         let limits = Limits::read(keys);
         let compaction = Compaction::read(keys);
+        let catch_up = CatchUp::read(keys);
         let log = Log::read(keys);
         let sync_delay = keys.or("sync_delay", Duration::ZERO, units::duration);
         let node = keys.required("node", |text| Ok(text.to_owned()));
@@ -196,6 +210,7 @@ impl Settings {
             reluctance: u32::try_from(reluctance?).ok()?,
             limits: limits?,
             compaction: compaction?,
+            catch_up: catch_up?,
             log: log?,
             sync_delay: sync_delay?,
         })
@@ -273,6 +288,7 @@ impl Limits {
         let max_batch_bytes = bytes("limits.max_batch_bytes", 2 << 20);
         let max_inflight_bytes = bytes("limits.max_inflight_bytes", 64 << 20);
         let max_queued_bytes = bytes("limits.max_queued_bytes", 64 << 20);
+        let max_log_bytes = bytes("limits.max_log_bytes", 1 << 30);
         let cache_bytes = bytes("limits.cache_bytes", 32 << 20);
         let mut count = |key: &'static str, default: u64, least: u64| {
             keys.or(key, default, move |text| {
@@ -284,6 +300,7 @@ impl Limits {
         let eager_slots = count("limits.eager_slots", 1, 1);
         let max_queued = count("limits.max_queued", 16_384, 1);
         let keep_slots = count("limits.keep_slots", 1_000, 0);
+        let max_log_slots = count("limits.max_log_slots", 10_000_000, 1_000);
         let ready_lag = count("limits.ready_lag", 10_000, 0);
         let limits = Limits {
             max_request_bytes: max_request_bytes?,
@@ -296,6 +313,8 @@ impl Limits {
             max_queued_bytes: max_queued_bytes?,
             cache_bytes: cache_bytes?,
             keep_slots: keep_slots?,
+            max_log_bytes: max_log_bytes?,
+            max_log_slots: max_log_slots?,
             ready_lag: ready_lag?,
         };
         for (key, value) in [
@@ -313,6 +332,21 @@ impl Limits {
             }
         }
         Some(limits)
+    }
+}
+
+impl CatchUp {
+    fn read(keys: &mut Keys) -> Option<CatchUp> {
+        let max_bytes_per_second = keys.or("catch_up.max_bytes_per_second", 64 << 20, |text| {
+            // A piece of a copy has about 1 MiB, and its receiver's patience ends after some seconds.
+            units::bytes(text).and_then(|bytes| match bytes {
+                0..0x10_0000 => Err("is below 1MiB: a peer would lose its patience".to_owned()),
+                _ => Ok(bytes),
+            })
+        });
+        Some(CatchUp {
+            max_bytes_per_second: max_bytes_per_second?,
+        })
     }
 }
 

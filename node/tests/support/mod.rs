@@ -62,6 +62,12 @@ impl Cluster {
 
     /// Writes certificates and settings, and starts nothing.
     pub fn prepare(count: u64, system: &str) -> Cluster {
+        Cluster::prepare_with(count, system, &[], "")
+    }
+
+    /// The same, with members that do not vote, and more settings.
+    pub fn prepare_with(count: u64, system: &str, learners: &[u64], settings: &str) -> Cluster {
+        let more = settings;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let authority = Authority::create("test", 30).expect("an authority");
         let certificates = folder.path().join("certs");
@@ -78,7 +84,12 @@ impl Cluster {
             let (clients, http, peers) = (free_tcp_port(), free_tcp_port(), free_udp_port());
             tables += &format!(
                 "[[member]]\nnode = {node}\nname = \"n{node}\"\nregion = \"region-{node}\"\naddress = \"127.0.0.1:{peers}\"\n\
-                 client_url = \"http://127.0.0.1:{clients}\"\n\n"
+                 client_url = \"http://127.0.0.1:{clients}\"\n{}\n",
+                if learners.contains(&node) {
+                    "role = \"learner\"\n"
+                } else {
+                    ""
+                }
             );
             let settings = folder.path().join(format!("n{node}.toml"));
             members.push(Member {
@@ -96,7 +107,7 @@ impl Cluster {
                 "cluster = \"test\"\nnode = {node}\ndata_dir = \"data-{node}\"\nsystem = \"{system}\"\n\n\
                  [listen]\npeers = \"127.0.0.1:{}\"\nclients = \"127.0.0.1:{}\"\nhttp = \"127.0.0.1:{}\"\n\n\
                  [certificates]\nauthority = \"{}\"\ncertificate = \"certs/node-{node}.pem\"\nkey = \"certs/node-{node}.key\"\n\n\
-                 {tables}",
+                 {more}\n\n{tables}",
                 member.peers,
                 member.clients,
                 member.http,
@@ -155,6 +166,18 @@ impl Cluster {
 impl Member {
     fn log(&self) -> PathBuf {
         self.settings.with_extension("log")
+    }
+
+    /// The node's data folder.
+    pub fn data(&self) -> PathBuf {
+        self.settings.with_file_name(format!("data-{}", self.node))
+    }
+
+    /// The process, if it runs; it has not ended by itself.
+    pub fn is_alive(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     pub fn endpoint(&self) -> String {

@@ -138,6 +138,12 @@ impl<T: Tables> Reader<T> {
         self.shared.tables.live_size()
     }
 
+    /// The tables underneath.
+    #[must_use]
+    pub fn tables(&self) -> &T {
+        &self.shared.tables
+    }
+
     /// Bytes that the tables take; about.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -34,7 +34,7 @@ pub use header::{Header, Origin, Summary};
 pub use installed::installed;
 pub use piece::{FORMAT, Piece};
 #[cfg(feature = "rocks")]
-pub use rocks::{RocksSink, RocksSinkOptions};
+pub use rocks::{RocksSink, RocksSinkOptions, discard_staged};
 pub use source::{PIECE_BYTES, Source};
 pub use staging::{MemorySink, Sink, Staging};
 pub use verifier::{TakeRow, Taken, Verifier};

@@ -129,6 +129,14 @@ impl Sink for RocksSink<'_> {
     }
 }
 
+/// Removes whatever is staged in the data folder `dir`.
+///
+/// # Errors
+/// What the system says.
+pub fn discard_staged(dir: &Path) -> std::io::Result<()> {
+    remove(&incoming_dir(dir))
+}
+
 fn unwritable(place: &Path, error: &std::io::Error) -> TablesError {
     TablesError::Engine {
         place: place.display().to_string(),
