@@ -29,8 +29,21 @@ impl Replica {
             self.observe(ballot);
             self.promised = ballot;
             records.push(Record::Promised(ballot));
+        }
+        if from == self.me() {
+            self.note_begun(ballot);
+        } else {
             self.grant_time();
         }
+        let page = (from, ballot, first);
+        if self
+            .reporting
+            .is_some_and(|(said, write)| said == page && write > self.persisted)
+        {
+            // L9: this very page waits for the disk already, and leaves with it (A3).
+            return;
+        }
+        self.reporting = Some((page, self.next_write()));
         let promise = self.promise_page(ballot, first);
         let reply = self.envelope(from, promise);
         // A3: the promise leaves when it is on the disk.

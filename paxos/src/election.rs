@@ -17,6 +17,12 @@ use crate::replica::{Replica, members};
 use crate::time::Time;
 use crate::value::Value;
 
+/// E2: after this many attempts in vain the time that a candidacy gets is doubled no more.
+const MOST_WIDENED: u32 = 2;
+
+/// The longest pause before a candidate asks again, in units of the first.
+const LONGEST_PAUSE: u32 = 8;
+
 /// What a node is doing about leadership.
 #[derive(Clone, Hash, Debug)]
 pub(crate) enum Role {
@@ -46,7 +52,11 @@ pub(crate) struct Candidacy {
     /// The first slot asked about.
     from: Slot,
     started: Time,
+    /// L1: this node's own promise is durable, so the first `Prepare`s have left.
+    begun: bool,
     resend_at: Time,
+    /// How long to wait before asking the next time.
+    pause: Duration,
     /// Next slot that a page of each promise must begin at (L9).
     pages: BTreeMap<Address, Slot>,
     /// Whose promise is complete.
@@ -74,9 +84,11 @@ pub(crate) struct Election {
     ailing: Option<Ballot>,
     /// When a leader that can do something was last heard.
     heard: Option<Time>,
+    /// When a candidate was last heard under the ballot that is promised.
+    prepared: Option<Time>,
     /// When patience ends: a follower's with its leader, a canvass's or a candidacy's with itself.
     timeout_at: Time,
-    /// Counts attempts in vain since a leader was last followed; widens the back-off (E2).
+    /// Counts attempts in vain since a leader was last followed; widens the back-off and the next candidacy (E2).
     failures: u32,
     /// Counts canvasses.
     attempt: u64,
@@ -114,8 +126,9 @@ impl Replica {
         self.election.timeout_at = self.now + silence + reluctance + jitter;
     }
 
-    /// Somebody else prepares: give it time.
+    /// E2: somebody prepares, or goes on to another page: give it time.
     pub(crate) fn grant_time(&mut self) {
+        self.election.prepared = Some(self.now);
         if matches!(self.role, Role::Follower | Role::Canvassing(_)) {
             self.role = Role::Follower;
             self.await_leader();
@@ -170,13 +183,17 @@ impl Replica {
     }
 
     pub(crate) fn on_canvass(&mut self, from: Address, attempt: u64, chosen: Slot) {
-        let leads = matches!(&self.role, Role::Leading(leading) if leading.healthy);
-        let hears = self
-            .election
-            .heard
-            .is_some_and(|heard| self.now.since(heard) < self.options.election_timeout);
+        let busy = match &self.role {
+            Role::Leading(leading) => leading.healthy,
+            Role::Preparing(_) => self.now < self.election.timeout_at,
+            Role::Follower | Role::Canvassing(_) => false,
+        };
+        let hears = [self.election.heard, self.election.prepared]
+            .into_iter()
+            .flatten()
+            .any(|heard| self.now.since(heard) < self.options.election_timeout);
         let in_reach = chosen >= self.log.trimmed;
-        let granted = (!leads && !hears && in_reach) || mutated(Mutant::CanvassGranted);
+        let granted = (!busy && !hears && in_reach) || mutated(Mutant::CanvassGranted);
         let promised = self.promised;
         self.send(
             from,
@@ -238,14 +255,16 @@ impl Replica {
             ballot,
             from,
             started: self.now,
+            begun: false,
             resend_at: self.now + self.patience(),
+            pause: self.patience(),
             pages: BTreeMap::new(),
             promised: Vec::new(),
             votes: BTreeMap::new(),
             decided: self.log.chosen,
             done: None,
         });
-        self.election.timeout_at = self.now + self.silence() * 2;
+        self.await_promises();
         self.event(Event::Preparing(ballot));
         // L2: one Prepare covers every slot above the chosen prefix. It goes to this node's own acceptor as well.
         let mut everybody = self.peers();
@@ -257,25 +276,41 @@ impl Replica {
         self.write(alloc::vec![Record::Promised(ballot)], prepares);
     }
 
-    /// Asks again those whose promise is not complete, for the page that is missing.
+    /// E2: a candidacy that has failed before gets more time for each page that it waits for: disks may be slow.
+    fn await_promises(&mut self) {
+        self.election.timeout_at = self.now + self.silence() * (2 << self.election.failures.min(MOST_WIDENED));
+    }
+
+    /// L1: the write that this candidate's first `Prepare`s waited for is done.
+    pub(crate) fn note_begun(&mut self, ballot: Ballot) {
+        if let Role::Preparing(candidacy) = &mut self.role
+            && candidacy.ballot == ballot
+        {
+            candidacy.begun = true;
+        }
+    }
+
+    /// L9: asks again those peers whose promise is not complete, for the page that is missing, and waits longer each time:
+    /// what keeps them may be their disks, and every answer takes a turn there (A3).
     fn resend_prepares(&mut self) {
-        let resend_at = self.now + self.patience();
-        let mut everybody = self.peers();
-        everybody.push(self.me());
+        let (now, peers, longest) = (self.now, self.peers(), self.patience() * LONGEST_PAUSE);
         let Role::Preparing(candidacy) = &mut self.role else {
             return;
         };
-        candidacy.resend_at = resend_at;
-        let ballot = candidacy.ballot;
-        let first = candidacy.from;
-        let missing: Vec<(Address, Slot)> = everybody
+        candidacy.pause = (candidacy.pause * 2).min(longest);
+        candidacy.resend_at = now + candidacy.pause;
+        if !candidacy.begun {
+            // L1: the first ones have not left.
+            return;
+        }
+        let (ballot, first) = (candidacy.ballot, candidacy.from);
+        let missing: Vec<(Address, Slot)> = peers
             .into_iter()
             .filter(|peer| !candidacy.promised.contains(peer))
             .map(|peer| (peer, candidacy.pages.get(&peer).copied().unwrap_or(first)))
             .collect();
         for (to, from) in missing {
-            // L1 holds still, but the first Prepare may not have left: this one waits for the same write.
-            self.answer(to, Message::Prepare { ballot, from });
+            self.send(to, Message::Prepare { ballot, from });
         }
     }
 
@@ -320,19 +355,19 @@ impl Replica {
         let decided = candidacy.decided;
         match to {
             Some(last) if !mutated(Mutant::PartialPromise) => {
-                candidacy.pages.insert(from, last.next());
-                self.answer(
-                    from,
-                    Message::Prepare {
-                        ballot,
-                        from: last.next(),
-                    },
-                );
+                let next = last.next();
+                candidacy.pages.insert(from, next);
+                // L1: this ballot has been asked for, so this node's own promise of it is durable.
+                if from == self.me() {
+                    self.on_prepare(from, ballot, next);
+                } else {
+                    self.send(from, Message::Prepare { ballot, from: next });
+                }
             }
             _ => candidacy.promised.push(from),
         }
         self.log.known = self.log.known.max(decided);
-        self.election.timeout_at = self.now + self.silence() * 2;
+        self.await_promises();
         self.settle_candidacy();
     }
 

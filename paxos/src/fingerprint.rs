@@ -17,6 +17,7 @@ impl Replica {
             rng: _,
             now: _,
             promised,
+            reporting,
             highest,
             log,
             role,
@@ -40,6 +41,9 @@ impl Replica {
         (options.address, options.boot).hash(into);
         configurations.newest().fingerprint().hash(into);
         (promised, highest, role, election).hash(into);
+        // What has left makes no difference any more.
+        let reporting = reporting.filter(|(_, write)| write > persisted);
+        reporting.map(|(page, write)| (page, write.0 - persisted.0)).hash(into);
         log.fingerprint(*persisted, into);
         (learner, catch_up, snapshots, trimming, proposals, reads, round_trips).hash(into);
         (last_write.0 - persisted.0).hash(into);

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use quorum::{Configuration, NodeId, NodeSet};
 
-use crate::ballot::Ballot;
+use crate::ballot::{Ballot, Slot};
 use crate::catch_up::CatchUp;
 use crate::configurations::{Configurations, index_of};
 use crate::effect::{Event, Input, Options, Output, Record, Recovered, Write, WriteId};
@@ -54,6 +54,8 @@ pub struct Replica {
     pub(crate) now: Time,
     /// The acceptor's promise. What was told to others of it is durable; this may run ahead of the disk.
     pub(crate) promised: Ballot,
+    /// The page of a promise that was last reported, and the write that it leaves with (L9).
+    pub(crate) reporting: Option<((Address, Ballot, Slot), WriteId)>,
     /// The highest ballot seen anywhere: the next candidacy goes above it.
     pub(crate) highest: Ballot,
     pub(crate) log: Log,
@@ -104,6 +106,7 @@ impl Replica {
             rng: Rng::new(seed),
             now,
             promised,
+            reporting: None,
             highest: promised,
             log,
             role: Role::Follower,
