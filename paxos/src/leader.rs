@@ -141,6 +141,7 @@ impl Replica {
         if !self.may_open() {
             return None;
         }
+        self.heed_learned();
         let now = self.now;
         let (eager, interval) = (self.options.eager_slots, self.options.batch_interval);
         let max_batch = self.options.max_batch_bytes;
@@ -167,6 +168,20 @@ impl Replica {
         leading.last_opened = Some(now);
         let ballot = leading.ballot;
         Some((slot, self.next_batch(ballot)))
+    }
+
+    /// A9: where this node has learned what is chosen, above a gap, it proposes that or nothing. A phase 1 binds the slot to
+    /// whatever was chosen there before, so another value is one of a higher ballot, of which this leader has not heard (L6).
+    fn heed_learned(&mut self) {
+        let Role::Leading(leading) = &self.role else { return };
+        let slot = leading.next();
+        let Some(Logged::Learned(known)) = self.log.at(slot) else {
+            return;
+        };
+        let bound = leading.adopted.get(&slot).unwrap_or(&Value::Noop);
+        if slot > leading.horizon || bound != known {
+            self.give_way_unseen(slot);
+        }
     }
 
     /// L3 i: whether config(s) is known for the next slot. The window also bounds what a successor may have to recover, and
