@@ -23,7 +23,15 @@ each of them as text, `simulate mutants` judges all of them, and this page is wr
 
 How to read the diagrams: A, B, C are nodes. Ballot 2.B is round 2 of node B (elsewhere written `2.2`, with the node's number), and 1.C < 2.A < 2.B. Clients write \
 x, y, z in that order. A message that is not shown arrives too late or never. What a note says about promises and votes is on the node's disk \
-at that moment, unless the disk is called slow. A note across all nodes is what nobody there can see: the truth about what is chosen.
+at that moment, unless the disk is called slow. A node is its own acceptor, and no arrow is drawn for that: who stands has promised itself and \
+reads its own votes first, and who proposes votes itself. So among three nodes one `Promise`, or one vote of another node, makes a majority. \
+A note across all nodes is what nobody there can see: the truth about what is chosen.
+
+Words of the rules that are quoted: Q1 and Q2 are quorums of phase 1 and of phase 2. Slots are the numbered places of the log, each a Paxos of its own; `c`, \
+the chosen prefix, is the slot up to which a node knows all to be chosen, so a value learned *above a gap* is one that it learned beyond the \
+first slot that it does not know. `α`, the window, is how many slots above `c` a leader may work on at once. The horizon is the last slot in which phase 1 \
+found a vote, and a no-op a value that does nothing. Chosen slots are applied to the state machine in order; when that is durable everywhere \
+they are trimmed, which is to say forgotten. An incarnation is one life of a node's disk, an epoch one set of members. [The protocol](protocol.md) has the rest.
 
 ";
 
@@ -31,8 +39,9 @@ const HOW: &str = "\
 ## How they are judged
 
 On the stage, as told above, a mutant must do the harm that is named with it. In the simulated cluster, under random faults, one of \
-the checkers must see it, usually long before there is harm: the fourth column says which, and at which recorded seed. \
-Those that must survive are run for millions of events, and their condition must have made a difference on the way.
+the checkers must see it, usually long before there is harm: the fifth column says which, and at which recorded seed. I1 to I20 and the others are the \
+simulator's checkers, one file each in `simulator/src/checker/`. Those that must survive are run for millions of events, and their condition must have \
+made a difference on the way. The numbers in the first column count the ways to get Paxos wrong that were gathered beforehand; mutants that came later have none.
 
 ";
 
@@ -81,11 +90,7 @@ fn section(entry: &Entry, protocol: &str, told: &mut BTreeSet<String>) -> Result
         let words = rule(protocol, name).ok_or_else(|| format!("docs/protocol.md has no rule {name}"))?;
         text += &format!("> **{name}.** {words}.\n\n");
     }
-    let row = match mutant.row() {
-        "" => String::new(),
-        row => format!(", row {row}"),
-    };
-    text += &format!("{} (`{}`{row})\n\n", entry.change, entry.name);
+    text += &format!("{} (`{}`)\n\n", entry.change, entry.name);
     if entry.scene()?.is_some() {
         let played = entry.play()?;
         text += &format!("```mermaid\n{}```\n\n", played.story.mermaid());
@@ -101,12 +106,21 @@ fn section(entry: &Entry, protocol: &str, told: &mut BTreeSet<String>) -> Result
         text += "**What breaks: progress.** A healed cluster does not go on.\n\n";
     } else if let Expected::Survives(_) = entry.expected {
         text += "**Nothing breaks.**\n\n";
+    } else if let Expected::Killed(property) = entry.expected {
+        let what = broken(property);
+        text +=
+            &format!("**{what}** There is no short story of it; random faults in the simulated cluster show it.\n\n");
     }
     text += &format!("{}\n\n", entry.outcome);
     Ok(text)
 }
 
+/// Begins with a capital, unless with a value: those are single small letters.
 fn sentence(words: &str) -> String {
+    let first = words.split(' ').next().unwrap_or_default();
+    if first.len() == 1 && first != "a" {
+        return words.to_owned();
+    }
     let mut letters = words.chars();
     letters.next().map_or(String::new(), |first| {
         first.to_uppercase().collect::<String>() + letters.as_str()
@@ -124,6 +138,8 @@ fn broken(property: Property) -> &'static str {
         Property::RealTime => "What breaks: a read sees every write that ended before it began.",
         Property::Floor => "What breaks: nothing is forgotten that is not durable elsewhere.",
         Property::NoPanic => "What happens: the replica stops itself.",
+        Property::Ballots => "What breaks: a ballot is begun by one process only.",
+        Property::Window => "What breaks: the bound on what a successor has to recover.",
         _ => "What breaks.",
     }
 }

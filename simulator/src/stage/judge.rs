@@ -171,7 +171,10 @@ impl Judge {
             .map(|(_, (_, value))| value.clone())
             .collect();
         if *values != expected[..] {
-            let words = |values: &[Value]| values.iter().map(what).collect::<Vec<_>>().join(", ");
+            let words = |values: &[Value]| match values {
+                [] => "nothing".to_owned(),
+                values => values.iter().map(what).collect::<Vec<_>>().join(", "),
+            };
             let detail = format!(
                 "the state of {} after slot {slot} is made of {}, but it should be made of {}",
                 name(seat),

@@ -63,7 +63,7 @@ pub fn play(scene: &Scene, mutant: Option<Mutant>, judged: Option<Property>) -> 
         }
     });
     if let Err(panic) = played {
-        world.panicked(panic.detail);
+        world.panicked(&panic.detail);
     }
     let violation = world.violation().cloned();
     let mut story = world.story;

@@ -105,7 +105,7 @@ impl Hunt {
             }
         });
         if let Err(panic) = played {
-            world.panicked(panic.detail);
+            world.panicked(&panic.detail);
         }
         world.violation().is_some().then_some(scene)
     }

@@ -699,9 +699,12 @@ impl World {
         self.feed(seat, Input::Applied(entry.slot));
     }
 
-    /// Notes that a replica failed one of its own assertions.
-    pub(super) fn panicked(&mut self, words: String) {
-        self.judge.broken(Property::NoPanic, words);
+    /// Notes that a replica failed one of its own assertions, in which file, but not at which line: a story stays the same
+    /// when something is written above it.
+    pub(super) fn panicked(&mut self, words: &str) {
+        let (place, words) = words.split_once(": ").unwrap_or((words, ""));
+        let file = place.rsplitn(3, ':').last().unwrap_or(place);
+        self.judge.broken(Property::NoPanic, format!("{file}: {words}"));
     }
 
     pub(super) fn violation(&self) -> Option<&Violation> {

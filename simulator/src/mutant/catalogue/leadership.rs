@@ -9,9 +9,9 @@ const QUIET: &str =
 pub(super) const LEADERSHIP: Chapter = Chapter {
     title: "Who leads when",
     introduction: "These rules cannot be broken unsafely, and that is worth showing: with each of them gone, every safety checker is \
-content with millions of events. What suffers is quiet and speed. Two more of the mutants that must survive are here, and four of them are \
-what the real protocol does anyway: a promise may be given twice to the same ballot, a torn tail that was never acknowledged may be cut \
-off, phase 1 is done once for all slots, and quorums of the same phase need not meet.",
+content with millions of events. What suffers is quiet and speed. The first two are about other rules, and do no harm either. Four more things that look like mistakes \
+need no mutant, because the real protocol does them: a promise may be given twice to the same ballot, a torn tail that was never acknowledged \
+may be cut off, phase 1 is done once for all slots, and quorums of the same phase need not meet.",
     entries: &[
         Entry {
             name: "reject-ignored",

@@ -120,7 +120,8 @@ failed. It takes three ballots to show: the model with two passes.",
             name: "adopt-first",
             title: "The first value that is reported",
             change: "A candidate takes the vote that arrived first and ignores later ones.",
-            outcome: "Which report arrives first says nothing about which value may be chosen.",
+            outcome: "Which report arrives first says nothing about which value may be chosen. Here it is the candidate's own: C voted x at 1.C, \
+long before B voted y at 2.B.",
             expected: Killed(Agreement),
         },
         Entry {
