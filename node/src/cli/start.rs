@@ -31,8 +31,8 @@ pub(super) struct Arguments {
     /// Sets any key, for example listen.clients=127.0.0.1:2379; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Starts on an empty disk as a founding member
-    #[arg(long)]
+    /// Starts on an empty disk as a founding member; refused if there is data already
+    #[arg(long, env = "SYNOD_BOOTSTRAP")]
     bootstrap: bool,
     /// Stops when standard input ends: a parent that dies takes the node along
     #[arg(long, hide = true)]

@@ -10,9 +10,13 @@ use super::fault::Fault;
 /// Environment variables that begin so are settings.
 const PREFIX: &str = "SYNOD_";
 
-/// Variables with the prefix that are not settings: what the command line reads, and what Kubernetes injects for a
-/// Service named `synod`.
-const NOT_SETTINGS: [&str; 3] = ["SYNOD_SETTINGS", "SYNOD_ENDPOINTS", "SYNOD_BENCH_ENDPOINTS"];
+/// Variables with the prefix that are not settings: what the command line reads.
+const NOT_SETTINGS: [&str; 4] = [
+    "SYNOD_SETTINGS",
+    "SYNOD_BOOTSTRAP",
+    "SYNOD_ENDPOINTS",
+    "SYNOD_BENCH_ENDPOINTS",
+];
 
 /// The layers of one node's settings, lowest first: file, environment, flags.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +109,8 @@ impl Layers {
     }
 }
 
-/// Variables such as `SYNOD_SERVICE_HOST` and `SYNOD_PORT_2379_TCP_ADDR`.
+/// What Kubernetes injects for a Service named `synod`: variables such as `SYNOD_SERVICE_HOST` and
+/// `SYNOD_PORT_2379_TCP_ADDR`.
 fn is_service_link(name: &str) -> bool {
     name.contains("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")

@@ -213,6 +213,7 @@ fn unknown_variables_are_faults_but_service_links_are_not() {
     let variables = [
         ("SYNOD_LISTEN_CLIENT", "127.0.0.1:1"),
         ("SYNOD_SERVICE_HOST", "10.0.0.1"),
+        ("SYNOD_BOOTSTRAP", "true"),
         ("SYNOD_PORT", "tcp://x"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
