@@ -4,7 +4,7 @@
     live.py --synod PATH [--only TOPOLOGY]
 
 Founds the cluster, writes and reads through etcdctl, rolls every pod as the manifests allow, holds down as many as the
-disruption budgets allow, and shows that one set more is fatal. pod.py says what differs from a real cluster.
+disruption budgets allow while no alert may fire, and shows that one set more is fatal. pod.py says what differs from a real cluster.
 """
 
 import argparse
@@ -21,13 +21,14 @@ import pod as pods_module
 from load import Load, etcdctl, get_prefix
 from pod import Pod, wait_for
 from quorums import Quorums, allowed
+from watch import Watch
 
 
 class Trial:
     """A topology while it runs."""
 
     def __init__(self, topology, folder, synod, network):
-        self.topology = topology
+        self.topology, self.folder = topology, folder
         self.regions = [
             manifests.Region.load(topology, name, manifests.golden(topology, name).read_text())
             for name in manifests.regions(topology)
@@ -68,7 +69,7 @@ class Trial:
             self.pods[name].start()
         for name in names:
             pod = self.pods[name]
-            wait_for(f"{name} is ready: {pod.last_words()}", lambda: pod.probe("readiness"))
+            wait_for(f"{name} is ready", lambda: pod.probe("readiness"))
             self.check(pod.probe("startup") and pod.probe("liveness"), f"{name} is ready but not live")
 
     def leader(self):
@@ -162,9 +163,12 @@ class Trial:
         begin = time.monotonic()
         leader = self.found()
         self.clients()
-        with Load(self.endpoints) as load:
+        with Watch(list(self.pods.values()), self.folder) as watch, Load(self.endpoints) as load:
             rounds = self.roll()
             held = self.hold_down()
+            pending, fired = watch.alerts("pending"), watch.alerts("firing")
+        self.check(pending, "the monitoring noticed nothing at all")
+        self.check(not fired, f"restarts as the budgets allow fire {fired}")
         self.check(not load.lost, f"writes were lost: {load.lost}")
         found = get_prefix(self.endpoints, "load/")
         self.check(found == load.written, f"{len(load.written)} writes were acknowledged, {len(found or {})} are there")
@@ -174,7 +178,8 @@ class Trial:
         print(
             f"{self.topology}: {len(self.pods)} pods in {len(self.regions)} regions, first leader {leader}; "
             f"{len(load.written)} writes acknowledged and found, {load.retried} tries repeated, slowest {load.slowest:.1f} s; "
-            f"{rounds} rounds of restarts, held down {', '.join(held)}; without {', '.join(fatal)} no write, as computed; "
+            f"{rounds} rounds of restarts, held down {', '.join(held)}; no alert fired, {len(pending)} waited; "
+            f"without {', '.join(fatal)} no write, as computed; "
             f"{self.checks} checks in {time.monotonic() - begin:.0f} s",
             flush=True,
         )

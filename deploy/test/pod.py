@@ -10,6 +10,7 @@ differs is only this:
 """
 
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -46,19 +47,20 @@ class Pod:
 
     def http(self, path, timeout=3):
         """The status and the text of a page."""
-        port = next(port["containerPort"] for port in self.region.container["ports"] if port["name"] == "http")
         try:
-            with urllib.request.urlopen(f"http://{self.address}:{port}{path}", timeout=timeout) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.port('http')}{path}", timeout=timeout) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, ""
         except OSError:
             return 0, ""
 
+    def port(self, name):
+        return next(port["containerPort"] for port in self.region.container["ports"] if port["name"] == name)
+
     @property
     def endpoint(self):
-        port = next(port["containerPort"] for port in self.region.container["ports"] if port["name"] == "clients")
-        return f"{self.address}:{port}"
+        return f"{self.address}:{self.port('clients')}"
 
     def probe(self, which):
         """Whether a probe of the manifests succeeds."""
@@ -154,8 +156,6 @@ class Pod:
 
     def status(self):
         """What the node says about itself; nothing while it does not answer."""
-        import json
-
         code, text = self.http("/v1/status")
         return json.loads(text) if code == 200 else {}
 
