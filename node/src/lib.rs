@@ -4,6 +4,7 @@
 //! decide what may be said ([`quorum`], `paxos`) and remember it (`storage`); this one carries it.
 
 pub mod api;
+pub mod archive;
 pub mod bench;
 pub mod cli;
 pub mod clock;

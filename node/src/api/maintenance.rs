@@ -1,17 +1,31 @@
 //! `etcdserverpb.Maintenance`.
 
-use storage::machine::Hash;
+use bytes::Bytes;
+use paxos::ClusterId;
+use quorum::Epoch;
+use storage::machine::{Hash, Revision};
+use storage::snapshot::Origin;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::error::{not_served, of_kv};
 use super::kv::aside;
 use super::{Api, ETCD_VERSION};
+use crate::archive::Encoder;
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance;
 use crate::proto::etcdserverpb::{
     AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, HashKvRequest, HashKvResponse, HashRequest,
-    HashResponse, MoveLeaderRequest, MoveLeaderResponse, StatusRequest, StatusResponse,
+    HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest,
+    StatusResponse,
 };
+
+/// Bytes of a snapshot in one message, at most: clients need not allow for large ones.
+const BLOB: usize = 512 << 10;
+
+/// Messages of a snapshot that are read ahead of the client.
+const QUEUE: usize = 4;
 
 #[tonic::async_trait]
 impl Maintenance for Api {
@@ -80,12 +94,61 @@ impl Maintenance for Api {
         }))
     }
 
+    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
+
+    /// This member's state at one moment, checked and with a checksum at its end (`archive`).
+    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        let permit = self.inner.snapshots.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Status::resource_exhausted("etcdserver: too many requests"))?;
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let api = self.clone();
+        tokio::task::spawn_blocking(move || {
+            api.stream_snapshot(&sender);
+            drop(permit);
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
     async fn move_leader(&self, _: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
         Err(not_served("MoveLeader"))
     }
 }
 
 impl Api {
+    /// Reads, frames and sends; a client that is slow makes this wait, one that is gone ends it.
+    fn stream_snapshot(&self, sender: &mpsc::Sender<Result<SnapshotResponse, Status>>) {
+        let status = Api::status(self);
+        let origin = Origin {
+            cluster: status.cluster.clone(),
+            cluster_id: ClusterId(status.cluster_id),
+            epoch: Epoch(status.epoch),
+        };
+        let (mut encoder, mut sent, mut at) = (Encoder::default(), 0, Revision::FIRST);
+        let mut send = |revision, blob: Bytes, last: bool| {
+            sent += blob.len() as u64;
+            let remaining = status.store_live_bytes.saturating_sub(sent).max(1);
+            let response = SnapshotResponse {
+                header: Some(self.header(revision)),
+                remaining_bytes: if last { 0 } else { remaining },
+                blob,
+                version: ETCD_VERSION.to_owned(),
+            };
+            sender.blocking_send(Ok(response)).is_ok()
+        };
+        let mut wanted = true;
+        self.inner.store.snapshot(origin, &mut |revision, piece| {
+            at = revision;
+            let mut bytes = encoder.piece(&piece);
+            while wanted && !bytes.is_empty() {
+                wanted = send(revision, bytes.split_to(bytes.len().min(BLOB)), false);
+            }
+            wanted
+        });
+        if wanted {
+            send(at, encoder.finish(), true);
+        }
+    }
+
     async fn hash_at(&self, revision: i64) -> Result<Hash, Status> {
         let store = self.inner.store.clone();
         aside(move || store.hash(revision)).await?.map_err(of_kv)

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::machine::{Limits, Revision};
+use tokio::sync::Semaphore;
 
 pub use codec::Codec;
 pub use serve::serve;
@@ -56,7 +57,12 @@ struct Inner {
     limits: Limits,
     default_deadline: Duration,
     metrics: ApiMetrics,
+    /// Who may have a snapshot streamed; each keeps a thread busy and old files alive.
+    snapshots: Arc<Semaphore>,
 }
+
+/// Most snapshots that are streamed at the same time.
+const SNAPSHOTS: usize = 2;
 
 /// The numbers that every response carries.
 #[derive(Copy, Clone, Debug)]
@@ -86,6 +92,7 @@ impl Api {
                 limits,
                 default_deadline,
                 metrics,
+                snapshots: Arc::new(Semaphore::new(SNAPSHOTS)),
             }),
         }
     }

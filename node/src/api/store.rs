@@ -1,6 +1,8 @@
 //! What the API reads without asking the cluster.
 
+use bytes::Bytes;
 use storage::machine::{Hash, KvError, Range, RangeReply, Revision, Txn, TxnReply};
+use storage::snapshot::Origin;
 use tokio::sync::watch;
 
 /// The state that this node has applied. Each call sees one moment of it, and says which revision that was.
@@ -31,6 +33,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`Store::range`].
     fn hash(&self, revision: i64) -> Result<Hash, KvError>;
+
+    /// Gives the pieces of a snapshot of this moment to `take`, with the revision that it shows, until there are no more or
+    /// `take` wants none. Takes long.
+    fn snapshot(&self, origin: Origin, take: &mut dyn FnMut(Revision, Bytes) -> bool);
 
     /// Gives the space of what is gone back to the disk. Takes long.
     fn reclaim(&self);

@@ -8,6 +8,7 @@ pub mod demo;
 mod disk;
 mod get;
 mod quorum;
+mod snapshot;
 mod start;
 mod status;
 
@@ -53,6 +54,8 @@ enum Command {
     Certs(certs::Args),
     /// Starts a cluster over several regions on this machine
     Demo(demo::Args),
+    /// Saves a cluster's state to a file, looks at such files, and makes new clusters from them
+    Snapshot(snapshot::Arguments),
     /// Measures how fast a cluster answers
     Bench(bench::Arguments),
 }
@@ -82,6 +85,7 @@ pub fn run() -> ExitCode {
             }
         },
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Snapshot(arguments) => snapshot::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

@@ -1,6 +1,8 @@
 //! This node's state, as the client API reads it.
 
+use bytes::Bytes;
 use storage::machine::{Hash, KvError, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
+use storage::snapshot::{Origin, PIECE_BYTES, Source};
 use storage::tables::RocksTables;
 use tokio::sync::watch;
 
@@ -43,6 +45,21 @@ impl Store for LocalState {
             Ok(hash) => Ok(hash),
             Err(ReadError::Refused(error)) => Err(error),
             Err(ReadError::Failed(error)) => panic!("the state cannot be read: {error}"),
+        }
+    }
+
+    fn snapshot(&self, origin: Origin, take: &mut dyn FnMut(Revision, Bytes) -> bool) {
+        let sound = |error| -> ! { panic!("the state cannot be read: {error}") };
+        let frozen = self.reader.freeze();
+        let mut source =
+            Source::new(frozen, origin, self.reader.rows(), PIECE_BYTES).unwrap_or_else(|error| sound(error));
+        let revision = source.header().progress.revision;
+        let mut number = 0;
+        while let Some(piece) = source.piece(number).unwrap_or_else(|error| sound(error)) {
+            if !take(revision, piece.payload) {
+                return;
+            }
+            number += 1;
         }
     }
 

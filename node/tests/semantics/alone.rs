@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use node::api::{self, Api, Identity, Store};
 use node::clock::Clock;
 use node::metrics::ApiMetrics;
@@ -11,6 +12,7 @@ use node::status::{MemberStatus, NodeStatus};
 use paxos::{Batch, Command, CommandId, Entry, Input, Outcome, RequestId, Slot, Value};
 use quorum::NodeId;
 use storage::machine::{Hash, KvError, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
+use storage::snapshot::{Origin, PIECE_BYTES, Source};
 use storage::tables::MemoryTables;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -122,6 +124,20 @@ impl Store for State {
             Ok(hash) => Ok(hash),
             Err(ReadError::Refused(error)) => Err(error),
             Err(ReadError::Failed(error)) => panic!("memory does not fail: {error}"),
+        }
+    }
+
+    fn snapshot(&self, origin: Origin, take: &mut dyn FnMut(Revision, Bytes) -> bool) {
+        let sound = |error| -> ! { panic!("the state cannot be read: {error}") };
+        let frozen = self.0.freeze();
+        let mut source = Source::new(frozen, origin, self.0.rows(), PIECE_BYTES).unwrap_or_else(|error| sound(error));
+        let revision = source.header().progress.revision;
+        let mut number = 0;
+        while let Some(piece) = source.piece(number).unwrap_or_else(|error| sound(error)) {
+            if !take(revision, piece.payload) {
+                return;
+            }
+            number += 1;
         }
     }
 

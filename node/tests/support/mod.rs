@@ -65,17 +65,26 @@ impl Cluster {
         Cluster::prepare_with(count, system, &[], "")
     }
 
+    /// The same for a cluster of this name.
+    pub fn prepare_as(name: &str, count: u64, system: &str) -> Cluster {
+        Cluster::prepare_all(name, count, system, &[], "")
+    }
+
     /// The same, with members that do not vote, and more settings.
     pub fn prepare_with(count: u64, system: &str, learners: &[u64], settings: &str) -> Cluster {
+        Cluster::prepare_all("test", count, system, learners, settings)
+    }
+
+    fn prepare_all(name: &str, count: u64, system: &str, learners: &[u64], settings: &str) -> Cluster {
         let more = settings;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let authority = Authority::create("test", 30).expect("an authority");
+        let authority = Authority::create(name, 30).expect("an authority");
         let certificates = folder.path().join("certs");
         let files = authority.write(&certificates, false).expect("written");
         let mut members = Vec::new();
         let mut tables = String::new();
         for node in 1..=count {
-            let identity = Identity::new("test", NodeId(node), &format!("region-{node}")).expect("a name");
+            let identity = Identity::new(name, NodeId(node), &format!("region-{node}")).expect("a name");
             authority
                 .issue(&identity, &[], 30)
                 .expect("issued")
@@ -104,7 +113,7 @@ impl Cluster {
         for member in &members {
             let node = member.node;
             let text = format!(
-                "cluster = \"test\"\nnode = {node}\ndata_dir = \"data-{node}\"\nsystem = \"{system}\"\n\n\
+                "cluster = \"{name}\"\nnode = {node}\ndata_dir = \"data-{node}\"\nsystem = \"{system}\"\n\n\
                  [listen]\npeers = \"127.0.0.1:{}\"\nclients = \"127.0.0.1:{}\"\nhttp = \"127.0.0.1:{}\"\n\n\
                  [certificates]\nauthority = \"{}\"\ncertificate = \"certs/node-{node}.pem\"\nkey = \"certs/node-{node}.key\"\n\n\
                  {more}\n\n{tables}",
@@ -182,6 +191,11 @@ impl Member {
 
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.clients)
+    }
+
+    /// The file with its settings.
+    pub fn settings(&self) -> &std::path::Path {
+        &self.settings
     }
 
     /// Adds to the settings of a process that is not started yet.

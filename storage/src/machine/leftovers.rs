@@ -17,6 +17,37 @@ pub struct Leftovers {
     group: Option<Vec<u8>>,
 }
 
+/// Counts the keys that exist, as the rows of a state are shown to it in their order.
+#[derive(Clone, Debug)]
+pub struct KeyCount {
+    /// What a store would keep that was compacted at its end: one version of each key that exists.
+    leftovers: Leftovers,
+    keys: u64,
+}
+
+impl Default for KeyCount {
+    fn default() -> KeyCount {
+        KeyCount {
+            leftovers: Leftovers::new(i64::MAX),
+            keys: 0,
+        }
+    }
+}
+
+impl KeyCount {
+    /// Takes the next row.
+    pub fn row(&mut self, table_key: &[u8], value: &[u8]) {
+        let exists = keys::split(table_key).is_some() && !self.leftovers.drops(table_key, value);
+        self.keys += u64::from(exists);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.keys
+    }
+}
+
 /// What compaction makes of a row.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Fate {

@@ -50,7 +50,7 @@ pub use command::{
 pub use error::KvError;
 pub use hash::Hash;
 pub use inspect::StateFindings;
-pub use leftovers::Leftovers;
+pub use leftovers::{KeyCount, Leftovers};
 pub use progress::Progress;
 pub use reader::{Flusher, ReadError, Reader};
 pub use reply::{

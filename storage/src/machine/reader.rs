@@ -124,6 +124,18 @@ impl<T: Tables> Reader<T> {
         self.shared.swept()
     }
 
+    /// What is applied now, for as long as the result lives.
+    #[must_use]
+    pub fn freeze(&self) -> T::Frozen<'_> {
+        self.shared.tables.freeze()
+    }
+
+    /// How many rows the tables have; about.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.shared.tables.rows()
+    }
+
     /// Gives the space of what is gone back at once; see [`Tables::reclaim`].
     ///
     /// # Errors
