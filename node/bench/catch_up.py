@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""Measures what it takes to bring a member up from nothing while the cluster works, and how soon a node is back.
+
+Three voters and a member that does not vote, on loopback, with fsync on. The voters are filled and their journals trimmed;
+clients write; then the fourth member starts on an empty disk and fetches a copy of the state. Reported are how long that
+takes, how fast it is, and what the clients' throughput is meanwhile, as a ratio to before. At the end the member is killed
+and started again: the time until it is ready is what a restart costs with that much data.
+
+On few cores the members, the generator and the copy share what there is, so the ratio says more than the rates.
+
+Example:
+  node/bench/catch_up.py --synod target/release/synod --mebibytes 2048
+  node/bench/catch_up.py --synod target/release/synod --mebibytes 160 --value-size 128     (1.3 million keys)
+
+Exit codes: 0 measured; 1 a cluster did not start or the generator failed; 2 wrong arguments.
+"""
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+from compare import Failed, Synod, fetch, free_port
+
+VOTERS = 3
+PATIENCE_SECONDS = 1800
+
+
+class CatchUp(Synod):
+    """Three voters that run, and a learner that does not yet."""
+
+    def start(self):
+        synod = self.arguments.synod
+        self.run_once([synod, "certs", "ca", "--dir", "certs", "--cluster", "catch-up"])
+        count = VOTERS + 1
+        self.clients = [free_port(socket.SOCK_STREAM) for _ in range(count)]
+        self.pages = [free_port(socket.SOCK_STREAM) for _ in range(count)]
+        peers = [free_port(socket.SOCK_DGRAM) for _ in range(count)]
+        tables = ""
+        for index in range(count):
+            node, region = index + 1, f"r{index + 1}"
+            certs = ["certs", "node", "--dir", "certs", "--cluster", "catch-up", "--node", str(node), "--region", region]
+            self.run_once([synod, *certs])
+            tables += f'[[member]]\nnode = {node}\nname = "m{node}"\nregion = "{region}"\n'
+            tables += f'address = "127.0.0.1:{peers[index]}"\nclient_url = "http://127.0.0.1:{self.clients[index]}"\n'
+            tables += 'role = "learner"\n\n' if index == VOTERS else "\n"
+        for index in range(count):
+            node = index + 1
+            with open(self.settings(index), "w") as settings:
+                settings.write(
+                    f'cluster = "catch-up"\nnode = {node}\ndata_dir = "d{node}"\nsystem = "majority"\n\n'
+                    f'[listen]\npeers = "127.0.0.1:{peers[index]}"\nclients = "127.0.0.1:{self.clients[index]}"\n'
+                    f'http = "127.0.0.1:{self.pages[index]}"\n\n[certificates]\nauthority = "certs/ca.pem"\n'
+                    f'certificate = "certs/node-{node}.pem"\nkey = "certs/node-{node}.key"\n\n'
+                    f'[limits]\nmax_log_bytes = "64MiB"\n\n{tables}'
+                )
+        for index in range(VOTERS):
+            self.launch(index, True)
+
+    def settings(self, index):
+        return os.path.join(self.folder, f"m{index + 1}.toml")
+
+    def launch(self, index, bootstrap):
+        first = ["--bootstrap"] if bootstrap else []
+        self.spawn([self.arguments.synod, "start", "--settings", self.settings(index), *first, *self.extra()])
+
+    def ready(self):
+        try:
+            return all(fetch(f"http://127.0.0.1:{port}/health")["health"] == "true" for port in self.pages[:VOTERS])
+        except (OSError, ValueError, KeyError):
+            return False
+
+    def status(self, index):
+        """What the node says of itself; nothing while it starts."""
+        try:
+            return fetch(f"http://127.0.0.1:{self.pages[index]}/v1/status")
+        except (OSError, ValueError):
+            return None
+
+    def is_ready(self, index):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.pages[index]}/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def wait(self, what, ready):
+        begun = time.monotonic()
+        while not ready():
+            if time.monotonic() - begun > PATIENCE_SECONDS:
+                raise Failed(f"{what} did not happen within {PATIENCE_SECONDS} s\n{self.logs()}")
+            time.sleep(0.02)
+        return time.monotonic() - begun
+
+    def bench(self, *more):
+        endpoints = ",".join(f"127.0.0.1:{port}" for port in self.clients[:VOTERS])
+        command = [self.arguments.synod, "bench", "put", "--endpoints", endpoints, "-o", "json", *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        if done.returncode != 0:
+            raise Failed(f"the generator failed: {done.stderr.strip()}{done.stdout}\n{self.logs()}")
+        return json.loads(done.stdout)
+
+    def fill(self):
+        count = max(1, (self.arguments.mebibytes << 20) // self.arguments.value_size)
+        size = ["--value-size", str(self.arguments.value_size), "--key-space", str(count)]
+        self.bench("--prefill", "--clients", "8", "--timeout", "60s", "--duration", "1s", "--warm-up", "0s", *size)
+
+    def load(self):
+        """One window of the clients' writes: requests a second, of a few keys, so that the copy's size stays what it is."""
+        window = ["--duration", f"{self.arguments.window}s", "--warm-up", "0s"]
+        load = ["--clients", str(self.arguments.clients), "--value-size", "256", "--key-space", "1000"]
+        return self.bench(*window, *load)["throughput_rps"]
+
+
+class Watch(threading.Thread):
+    """Looks at the member that catches up until it is ready, beside what the clients do."""
+
+    def __init__(self, cluster, index):
+        super().__init__(daemon=True)
+        self.cluster, self.index, self.begun = cluster, index, time.monotonic()
+        self.copy, self.seconds = None, None
+
+    def run(self):
+        while self.seconds is None:
+            status = self.cluster.status(self.index) or {}
+            self.copy = status.get("catching_up") or self.copy
+            if status.get("applied", 0) > 0 and self.cluster.is_ready(self.index):
+                self.seconds = time.monotonic() - self.begun
+            time.sleep(0.05)
+
+
+def measure(arguments, cluster):
+    cluster.fill()
+    cluster.wait("trimming", lambda: all((cluster.status(index) or {}).get("trimmed", 0) > 0 for index in range(VOTERS)))
+    before = [cluster.load() for _ in range(arguments.windows)]
+    cluster.launch(VOTERS, True)
+    watch, during = Watch(cluster, VOTERS), []
+    watch.start()
+    while watch.seconds is None:
+        during.append(cluster.load())
+        if time.monotonic() - watch.begun > PATIENCE_SECONDS:
+            raise Failed(f"the member was not ready within {PATIENCE_SECONDS} s\n{cluster.logs()}")
+    if watch.copy is None:
+        raise Failed(f"the member found all it needed in the journals: fill more\n{cluster.logs()}")
+    status = cluster.status(VOTERS) or {}
+    cluster.processes[VOTERS].kill()
+    cluster.processes[VOTERS].wait()
+    cluster.launch(VOTERS, False)
+    restart = cluster.wait("the restart", lambda: cluster.is_ready(VOTERS))
+    copied = watch.copy["estimated_bytes"]
+    return {
+        "value_size": arguments.value_size,
+        "copied_mebibytes": round(copied / (1 << 20)),
+        "ready_seconds": round(watch.seconds, 1),
+        "mebibytes_per_second": round(copied / watch.seconds / (1 << 20), 1),
+        "store_mebibytes": round(status.get("store_bytes", 0) / (1 << 20)),
+        "before_rps": round(statistics.median(before)),
+        "during_rps": round(statistics.median(during)),
+        "ratio": round(statistics.median(during) / statistics.median(before), 2),
+        "windows": {"before": [round(rate) for rate in before], "during": [round(rate) for rate in during]},
+        "restart_seconds": round(restart, 2),
+    }
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--synod", default="target/release/synod", help="the binary; also the generator")
+    parser.add_argument("--mebibytes", type=int, default=2048, help="bytes of values to copy")
+    parser.add_argument("--value-size", type=int, default=8192)
+    parser.add_argument("--clients", type=int, default=64, help="clients that write meanwhile")
+    parser.add_argument("--window", type=int, default=2, help="seconds of one measurement of the clients")
+    parser.add_argument("--windows", type=int, default=5, help="measurements before the member starts")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of all nodes")
+    parser.add_argument("--dir", default=".", help="where data folders are made: choose the disk to measure")
+    parser.add_argument("--keep", action="store_true", help="keep data and logs")
+    arguments = parser.parse_args()
+    arguments.synod = os.path.abspath(arguments.synod)
+    return arguments
+
+
+def main():
+    arguments = parse()
+    if not os.access(arguments.synod, os.X_OK):
+        print(f"catch_up: {arguments.synod} is not an executable file", file=sys.stderr)
+        return 2
+    try:
+        with CatchUp(arguments) as cluster:
+            print(json.dumps(measure(arguments, cluster), indent=1))
+    except (Failed, subprocess.TimeoutExpired) as error:
+        print(f"catch_up: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
