@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod proto;
 pub mod relay;
 pub mod requests;
+pub mod scrub;
 pub mod server;
 pub mod settings;
 pub mod snapshots;

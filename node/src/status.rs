@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scrub::ScrubStatus;
 use crate::snapshots::CatchingUp;
 
 /// A node's view of itself and its cluster at one moment.
@@ -78,6 +79,9 @@ pub struct NodeStatus {
     /// The copy of a peer's state that this node is fetching, because it is behind every peer's journal or lost its state.
     #[serde(default)]
     pub catching_up: Option<CatchingUp>,
+    /// What the scrub has read and found.
+    #[serde(default)]
+    pub scrub: ScrubStatus,
     /// How full the queues are.
     pub queues: Queues,
     /// When the driver published this; nothing before its first turn.

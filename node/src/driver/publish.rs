@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::requests::Waiters;
+use crate::scrub::ScrubProgress;
 use crate::snapshots::Progress;
 use crate::status::{MemberStatus, NodeStatus, Queues, Role};
 use crate::transport::Transport;
@@ -28,6 +29,8 @@ pub struct Publisher {
     pub waiters: Arc<Waiters>,
     /// How far the copy of a peer's state is that is being fetched.
     pub progress: Arc<Progress>,
+    /// What the scrub has read and found.
+    pub scrub: Arc<ScrubProgress>,
 }
 
 impl Publisher {
@@ -88,6 +91,7 @@ impl Publisher {
             uptime_seconds: self.clock.now().0 / 1_000_000_000,
             members,
             catching_up: self.progress.now(),
+            scrub: self.scrub.now(),
             queues: Queues {
                 queued_commands: status.queued as u64,
                 unapplied_entries: status.chosen.0 - status.applied.0,

@@ -8,6 +8,7 @@
 //! * [`ConsensusMetrics`]: what the core reports in its events
 //! * [`NodeGauges`]: the node's status, read when somebody scrapes
 //! * [`SweepMetrics`]: what is removed behind compactions
+//! * [`ScrubMetrics`]: what is read in the background to find what rots
 //! * [`Recent`]: the last minute in four numbers
 //! * [`SnapshotMetrics`]: copies of the state that leave and arrive
 
@@ -15,6 +16,7 @@ mod api;
 mod consensus;
 mod gauges;
 mod recent;
+mod scrub;
 mod snapshots;
 mod sweeps;
 
@@ -22,6 +24,7 @@ pub use api::{ApiMetrics, Code, Consistency, Operation};
 pub use consensus::ConsensusMetrics;
 pub use gauges::NodeGauges;
 pub use recent::{Recent, Summary};
+pub use scrub::ScrubMetrics;
 pub use snapshots::SnapshotMetrics;
 pub use sweeps::SweepMetrics;
 

@@ -33,8 +33,9 @@ use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::driver::{Applier, Driver, Ending, Happening, Outbound, Publisher};
 use crate::http::{self, Pages};
-use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent, SnapshotMetrics, SweepMetrics};
+use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent, ScrubMetrics, SnapshotMetrics, SweepMetrics};
 use crate::requests::{self, Requests};
+use crate::scrub::{self, Scrub, ScrubProgress};
 use crate::settings::Settings;
 use crate::snapshots::{Pace, Parts, Progress, Snapshots};
 use crate::transport::{Credentials, Identity, PeerAddress, Transport, TransportSettings};
@@ -156,7 +157,23 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     .map_err(during("cannot start the applier"))?;
     let janitor = janitor::start(me.node, reader.clone(), flusher, happenings.clone(), failed.clone())?;
     let (swept, sweeps) = watch::channel(reader.swept());
-    let sweeping = sweeping::start(sweeper, swept, SweepMetrics::new(&registry), failed)?;
+    let sweeping = sweeping::start(sweeper, swept, SweepMetrics::new(&registry), failed.clone())?;
+    let journal = Arc::new(disk.journal);
+    let scrub_progress = Arc::<ScrubProgress>::default();
+    let scrub = Scrub::start(scrub::Parts {
+        journal: journal.clone(),
+        reader: reader.clone(),
+        dir: settings.data_dir.clone(),
+        has_peers: settings.genesis.members().len() > 1,
+        pace: settings.scrub,
+        metrics: ScrubMetrics::new(&registry),
+        progress: scrub_progress.clone(),
+        failed: Box::new(move |reason| {
+            // Full means that another failure is being reported already.
+            let _ = failed.try_send(reason);
+        }),
+    })
+    .map_err(during("cannot start the scrub"))?;
 
     let progress = Arc::<Progress>::default();
     let snapshots = start_snapshots(
@@ -177,7 +194,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     let (waiters, compacted) = (desk.waiters.clone(), reader.clone());
     let driver = Driver {
         replica,
-        journal: Arc::new(disk.journal),
+        journal,
         applier,
         outbound,
         transport: transport.clone(),
@@ -192,6 +209,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
             reader,
             waiters,
             progress,
+            scrub: scrub_progress,
         },
         metrics: ConsensusMetrics::new(&registry),
         clock,
@@ -234,7 +252,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         let _ = tokio::time::timeout(GOODBYE, driver).await;
     }
     transport.shutdown().await;
-    tokio::task::block_in_place(|| drop((janitor, sweeping)));
+    tokio::task::block_in_place(|| drop((janitor, sweeping, scrub)));
     ended
 }
 

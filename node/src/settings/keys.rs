@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 34] = [
+pub(super) const SCALARS: [&str; 36] = [
     "cluster",
     "node",
     "data_dir",
@@ -43,6 +43,8 @@ pub(super) const SCALARS: [&str; 34] = [
     "compaction.keep",
     "compaction.interval",
     "catch_up.max_bytes_per_second",
+    "scrub.bytes_per_second",
+    "scrub.rest",
     "log.format",
     "log.level",
     "sync_delay",

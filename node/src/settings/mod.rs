@@ -35,6 +35,7 @@ pub use fault::{Fault, Faults};
 pub use layers::Layers;
 pub use units::{parse_bytes, parse_duration};
 
+use crate::scrub::Pace;
 use keys::Keys;
 
 /// Everything a node is told, checked.
@@ -64,6 +65,8 @@ pub struct Settings {
     pub compaction: Compaction,
     /// How a node that is far behind is helped.
     pub catch_up: CatchUp,
+    /// How fast the disk is read in the background, and how often.
+    pub scrub: Pace,
     /// What is logged, and how.
     pub log: Log,
     /// Added to every sync of the journal: a test aid that stands for a slow disk.
@@ -192,6 +195,7 @@ impl Settings {
         let limits = Limits::read(keys);
         let compaction = Compaction::read(keys);
         let catch_up = CatchUp::read(keys);
+        let scrub = read_scrub(keys);
         let log = Log::read(keys);
         let sync_delay = keys.or("sync_delay", Duration::ZERO, units::duration);
         let node = keys.required("node", |text| Ok(text.to_owned()));
@@ -211,6 +215,7 @@ impl Settings {
             limits: limits?,
             compaction: compaction?,
             catch_up: catch_up?,
+            scrub: scrub?,
             log: log?,
             sync_delay: sync_delay?,
         })
@@ -348,6 +353,18 @@ impl CatchUp {
             max_bytes_per_second: max_bytes_per_second?,
         })
     }
+}
+
+fn read_scrub(keys: &mut Keys) -> Option<Pace> {
+    let bytes_per_second = keys.or("scrub.bytes_per_second", 4 << 20, |text| match text.trim() {
+        "0" => Ok(0),
+        text => units::bytes(text),
+    });
+    let rest = keys.or("scrub.rest", Duration::from_secs(24 * 3600), units::positive_duration);
+    Some(Pace {
+        bytes_per_second: bytes_per_second? as u64,
+        rest: rest?,
+    })
 }
 
 impl Log {

@@ -1,9 +1,10 @@
-//! A look at tables that no node has open: every row is read and taken apart.
+//! A look at tables: rows are read and taken apart, all at once when no node has them open, or bit by bit while one runs.
 
 use super::keys;
 use super::progress::Progress;
+use super::reader::Reader;
 use super::record::Record;
-use crate::tables::{Step, Tables, TablesError};
+use crate::tables::{Frozen, Step, Tables, TablesError};
 
 /// What tables hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -74,6 +75,44 @@ impl StateFindings {
     }
 }
 
+/// A stretch of rows that was read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stretch {
+    /// The row to go on with; none if all rows are read.
+    pub next: Option<Vec<u8>>,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// A row that is not as the state machine writes it, as a sentence; the first one only.
+    pub fault: Option<String>,
+}
+
+impl<T: Tables> Reader<T> {
+    /// Reads about `max_bytes` of rows from `from` on, past all caches, and checks each: what rots is found before somebody
+    /// needs it.
+    ///
+    /// # Errors
+    /// [`TablesError`] if something cannot be read, or is not what was written.
+    pub fn examine(&self, from: &[u8], max_bytes: u64) -> Result<Stretch, TablesError> {
+        let mut stretch = Stretch::default();
+        let mut key = Vec::new();
+        let frozen = self.tables().freeze();
+        let newest = Progress::frozen(&frozen)?.revision.0;
+        frozen.scan(from, None, &mut |table_key, value| {
+            if stretch.bytes >= max_bytes {
+                stretch.next = Some(table_key.to_vec());
+                return Step::Stop;
+            }
+            stretch.bytes += (table_key.len() + value.len()) as u64;
+            if let Err(what) = row(table_key, value, newest, &mut key) {
+                let what = format!("the row \"{}\" {what}", table_key.escape_ascii());
+                stretch.fault.get_or_insert(what);
+            }
+            Step::Next
+        })?;
+        Ok(stretch)
+    }
+}
+
 /// Whether a row is a version of a key; an error if it was meant to be one.
 fn row(table_key: &[u8], value: &[u8], newest: i64, key: &mut Vec<u8>) -> Result<bool, String> {
     if !keys::is_version(table_key) {
@@ -103,6 +142,43 @@ mod tests {
     use super::super::reply::Revision;
     use super::*;
     use crate::tables::{MemoryTables, TableBatch};
+
+    #[test]
+    fn stretches_cover_all_rows_once() {
+        let tables = MemoryTables::new();
+        let mut batch = tables.batch(0);
+        let progress = Progress {
+            revision: Revision(100),
+            ..Progress::START
+        };
+        batch.put(keys::META, &progress.encode());
+        for revision in 1..=102 {
+            let (mut table_key, mut value) = (Vec::new(), Vec::new());
+            keys::version_key(&mut table_key, b"key", revision);
+            Record::Deleted.encode(&mut value);
+            batch.put(&table_key, &value);
+        }
+        tables.write(batch).expect("memory");
+        let all = StateFindings::gather(&tables, &mut |_| {});
+        let machine = super::super::Machine::open(tables, 0).expect("sound tables");
+        let (mut from, mut bytes, mut faults, mut stretches) = (Vec::new(), 0, Vec::new(), 0);
+        loop {
+            let stretch = machine.reader().examine(&from, 100).expect("memory");
+            bytes += stretch.bytes;
+            faults.extend(stretch.fault);
+            stretches += 1;
+            match stretch.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        assert_eq!(bytes, all.bytes);
+        assert!(stretches > 10, "{stretches}");
+        assert!(
+            faults[0].contains("is of revision 102, but the newest is 100"),
+            "{faults:?}"
+        );
+    }
 
     #[test]
     fn every_row_that_cannot_be_is_named() {

@@ -49,7 +49,7 @@ pub use command::{
 };
 pub use error::KvError;
 pub use hash::Hash;
-pub use inspect::StateFindings;
+pub use inspect::{StateFindings, Stretch};
 pub use leftovers::{KeyCount, Leftovers};
 pub use progress::Progress;
 pub use reader::{Flusher, ReadError, Reader};

@@ -138,6 +138,11 @@ fn refusal(place: &Path, error: &rocksdb::Error) -> TablesError {
 }
 
 pub(crate) fn failed(place: &Path, verb: &'static str, error: &rocksdb::Error) -> TablesError {
+    if error.kind() == rocksdb::ErrorKind::Corruption {
+        return TablesError::Damaged {
+            what: format!("{} cannot be {verb}: {error}", place.display()),
+        };
+    }
     TablesError::Engine {
         place: place.display().to_string(),
         verb,

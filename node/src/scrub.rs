@@ -1,0 +1,464 @@
+//! The scrub: reads what lies on the disk, slowly, again and again, so that what rots is found while others still have it.
+//!
+//! One thread reads the journal's entries and then the state's rows, past the caches, at a rate that nobody feels, and rests
+//! between two passes. Every checksum on the way is verified. What it finds decides what becomes of the node:
+//!
+//! * **The journal** is damaged: the node stops. It cannot show what it promised, so it must not vote (A6). That holds for
+//!   slots that are applied everywhere as well, although nobody will ask for them: RocksDB stumbles over the same block when
+//!   it next compacts it, and then nothing can be written any more. To stop now, with a sentence, is the better time.
+//! * **The state** is damaged: it is condemned, and the node stops. When it starts again the state is set aside and a peer's
+//!   fetched; promises and votes are in the journal, so it goes on voting. A node without peers keeps what it has.
+//! * **A row is not as the state machine writes it**, although its checksum is right: that is said and counted, no more. It
+//!   would be the same on all nodes, and if all of them condemned their states, nobody would be left to fetch one from.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use paxos::Slot;
+use serde::{Deserialize, Serialize};
+use storage::Store;
+use storage::journal::{Journal, LoadError};
+use storage::machine::Reader;
+use storage::tables::{RocksTables, TablesError};
+use tracing::{error, info};
+
+use crate::metrics::ScrubMetrics;
+
+/// Read at once; then the thread waits until the rate allows more.
+const PIECE: u64 = 256 << 10;
+
+/// A node that has just started has other things to read.
+const WARM_UP: Duration = Duration::from_secs(60);
+
+/// How fast, and how often.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes read in a second; 0 turns the scrub off.
+    pub bytes_per_second: u64,
+    /// From the end of one pass to the beginning of the next.
+    pub rest: Duration,
+}
+
+/// What the scrub reads, and whom it tells.
+pub struct Parts {
+    /// The journal.
+    pub journal: Arc<Journal>,
+    /// The state.
+    pub reader: Reader<RocksTables>,
+    /// The data folder.
+    pub dir: PathBuf,
+    /// Whether there are peers that have the state too.
+    pub has_peers: bool,
+    /// How fast.
+    pub pace: Pace,
+    /// What is counted.
+    pub metrics: ScrubMetrics,
+    /// What is shown.
+    pub progress: Arc<ScrubProgress>,
+    /// Ends the node, with a sentence.
+    pub failed: Box<dyn Fn(String) + Send>,
+}
+
+/// What a node says of its scrub.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScrubStatus {
+    /// Passes over journal and state that were completed since the process started.
+    pub passes: u64,
+    /// When the last one ended, in seconds since 1970; 0 if there was none.
+    pub last_pass_unix_seconds: u64,
+    /// Bytes read since the process started.
+    pub bytes: u64,
+    /// Faults found since the process started.
+    pub faults: u64,
+}
+
+/// Written by the scrub, read by whoever publishes the node's status.
+#[derive(Default)]
+pub struct ScrubProgress(Mutex<ScrubStatus>);
+
+impl ScrubProgress {
+    /// As it is now.
+    #[must_use]
+    pub fn now(&self) -> ScrubStatus {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut ScrubStatus)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The scrub's thread. Dropping it ends it at the next piece.
+pub struct Scrub {
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a pass ended early.
+enum Cut {
+    /// The node stops.
+    Stopped,
+    /// The journal is not what was written.
+    Journal(String),
+    /// The state is not what was written.
+    State(String),
+    /// The state cannot be read at all.
+    Unreadable(String),
+}
+
+impl Scrub {
+    /// Begins, unless the pace is 0.
+    ///
+    /// # Errors
+    /// What the system says if there can be no thread.
+    pub fn start(parts: Parts) -> std::io::Result<Scrub> {
+        let (stop, stopped) = sync_channel(1);
+        if parts.pace.bytes_per_second == 0 {
+            return Ok(Scrub {
+                stop: None,
+                thread: None,
+            });
+        }
+        let work = Work { parts, stopped };
+        let thread = std::thread::Builder::new()
+            .name("scrub".to_owned())
+            .spawn(move || work.run())?;
+        Ok(Scrub {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Scrub {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic has ended the process already.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    parts: Parts,
+    stopped: Receiver<()>,
+}
+
+impl Work {
+    fn run(self) {
+        let mut rest = WARM_UP.min(self.parts.pace.rest);
+        loop {
+            if self.wait(rest).is_err() {
+                return;
+            }
+            let begun = Instant::now();
+            match self.pass() {
+                Ok(bytes) => {
+                    self.completed();
+                    info!(
+                        bytes,
+                        seconds = begun.elapsed().as_secs(),
+                        "the disk was read through, and is whole"
+                    );
+                }
+                Err(Cut::Stopped) => return,
+                Err(cut) => return self.give_up(cut),
+            }
+            rest = self.parts.pace.rest;
+        }
+    }
+
+    fn wait(&self, time: Duration) -> Result<(), Cut> {
+        match self.stopped.recv_timeout(time) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            _ => Err(Cut::Stopped),
+        }
+    }
+
+    fn pass(&self) -> Result<u64, Cut> {
+        Ok(self.pass_journal()? + self.pass_state()?)
+    }
+
+    /// Counts what was read, and waits until the rate allows more.
+    fn spend(&self, store: &'static str, bytes: u64) -> Result<(), Cut> {
+        self.parts.metrics.bytes.with_label_values(&[store]).inc_by(bytes);
+        self.parts.progress.change(|status| status.bytes += bytes);
+        let rate = self.parts.pace.bytes_per_second;
+        self.wait(Duration::from_secs_f64(bytes as f64 / rate as f64))
+    }
+
+    /// Every chosen slot: later ones are in memory still.
+    fn pass_journal(&self) -> Result<u64, Cut> {
+        let journal = &self.parts.journal;
+        let trimmed = || journal.trimmed().map_err(|error| Cut::Journal(error.to_string()));
+        let end = self.parts.reader.applied();
+        let mut next = trimmed()?.next();
+        let mut sum = 0;
+        while next <= end {
+            match journal.load(next, end, PIECE as usize) {
+                Ok(values) => {
+                    let bytes = values.iter().map(|value| value.size() as u64).sum::<u64>();
+                    next = Slot(next.0 + values.len() as u64);
+                    sum += bytes;
+                    // Even an empty slot costs a little.
+                    self.spend("journal", bytes.max(values.len() as u64))?;
+                }
+                // Trimmed meanwhile?
+                Err(LoadError::Missing { slot }) => match trimmed()?.next() {
+                    begin if begin > next => next = begin,
+                    _ => return Err(Cut::Journal(format!("slot {slot} is missing from the journal"))),
+                },
+                Err(error) => return Err(Cut::Journal(error.to_string())),
+            }
+        }
+        Ok(sum)
+    }
+
+    fn pass_state(&self) -> Result<u64, Cut> {
+        let mut from = Vec::new();
+        let mut sum = 0;
+        loop {
+            let stretch = self.parts.reader.examine(&from, PIECE).map_err(|error| match error {
+                TablesError::Damaged { what } => Cut::State(what),
+                error => Cut::Unreadable(error.to_string()),
+            })?;
+            if let Some(fault) = stretch.fault {
+                error!(
+                    fault,
+                    "the state holds what no state machine writes; it is left as it is"
+                );
+                self.fault("state");
+            }
+            sum += stretch.bytes;
+            self.spend("state", stretch.bytes)?;
+            match stretch.next {
+                Some(next) => from = next,
+                None => return Ok(sum),
+            }
+        }
+    }
+
+    fn fault(&self, store: &'static str) {
+        self.parts.metrics.faults.with_label_values(&[store]).inc();
+        self.parts.progress.change(|status| status.faults += 1);
+    }
+
+    fn completed(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |time| time.as_secs());
+        self.parts.metrics.last_pass.set(i64::try_from(now).unwrap_or(i64::MAX));
+        self.parts.progress.change(|status| {
+            status.passes += 1;
+            status.last_pass_unix_seconds = now;
+        });
+    }
+
+    fn give_up(&self, cut: Cut) {
+        let dir = self.parts.dir.display();
+        let sentence = match cut {
+            Cut::Stopped => return,
+            Cut::Journal(what) => {
+                self.fault("journal");
+                format!(
+                    "the journal in {dir} is damaged, so this node must not vote any more: {what}. Leave it stopped and keep \
+                     the folder; docs/operations.md, \"A node that must not vote\", tells how it comes back"
+                )
+            }
+            Cut::State(what) => {
+                self.fault("state");
+                self.condemn(&what)
+            }
+            Cut::Unreadable(what) => format!("what was written to {dir} cannot be read back: {what}"),
+        };
+        error!(reason = sentence, "the scrub found that the disk is not whole");
+        (self.parts.failed)(sentence);
+    }
+
+    /// Has the state fetched again, and says what happens next.
+    fn condemn(&self, what: &str) -> String {
+        let dir = self.parts.dir.display();
+        if !self.parts.has_peers {
+            return format!(
+                "the state in {dir} is damaged, and there is no peer to fetch it from: {what}. `synod disk check {dir}` \
+                 lists all that is wrong; restore the node from a backup"
+            );
+        }
+        match Store::condemn_state(&self.parts.dir, what) {
+            Ok(()) => format!(
+                "the state in {dir} is damaged: {what}. The journal is whole: start the node again, and it sets the state \
+                 aside and fetches a peer's"
+            ),
+            Err(error) => format!(
+                "the state in {dir} is damaged: {what}. It cannot be set aside: {error}. The journal is whole: move \
+                 {dir}/state away, and start the node again"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use paxos::{Batch, ClusterId, Command as Logged, CommandId, Entry, Record, Value, Write, WriteId};
+    use prometheus::Registry;
+    use quorum::{Incarnation, NodeId};
+    use storage::StoreSettings;
+    use storage::journal::{Hooks, Identity};
+    use storage::machine::{Command, Put};
+
+    use super::*;
+
+    const SLOTS: u64 = 200;
+
+    /// A node's disk, with all slots applied and the state flushed; and a scrub that runs when it is told to.
+    fn node(dir: &Path, has_peers: bool) -> (Work, SyncSender<()>, Receiver<String>) {
+        let identity = Identity {
+            cluster: "test".to_owned(),
+            cluster_id: ClusterId(1),
+            node: NodeId(1),
+            incarnation: Incarnation(1),
+        };
+        Store::create(dir, &identity).expect("an empty folder");
+        let (persisted, heard) = sync_channel(1000);
+        let hooks = Hooks {
+            release: Box::new(drop),
+            persisted: Box::new(move |id| _ = persisted.send(id)),
+            failed: Box::new(|error| panic!("{error}")),
+        };
+        let mut settings = StoreSettings::default();
+        // So small that most entries are in sorted files.
+        settings.journal.memtable_bytes = 64 << 10;
+        let mut store = Store::open(dir, &identity, settings, hooks, &Registry::new()).expect("a fresh store");
+        for slot in 1..=SLOTS {
+            let put = Put {
+                key: format!("key {slot}").into(),
+                value: slot.to_le_bytes().repeat(200).into(),
+                ..Put::default()
+            };
+            let id = CommandId {
+                origin: NodeId(1),
+                boot: 1,
+                sequence: slot,
+            };
+            let payload = Command::Put(put).encode();
+            let value = Value::Commands(Batch::pack(&[Logged { id, payload }]));
+            let slot = Slot(slot);
+            let learned = Record::Learned {
+                slot,
+                value: value.clone(),
+            };
+            let write = Write {
+                id: WriteId(slot.0),
+                records: vec![learned, Record::Chosen(slot)],
+                then: Vec::new(),
+            };
+            store.journal.submit(vec![write]).expect("a short queue");
+            while heard.recv().expect("the journal lives").0 < slot.0 {}
+            let entry = Entry { slot, value };
+            store
+                .machine
+                .apply(&[entry], |_| false, |_, _| {})
+                .expect("a healthy disk");
+        }
+        store.machine.flusher().flush().expect("a healthy disk");
+        let (said, failures) = sync_channel(1);
+        let parts = Parts {
+            journal: Arc::new(store.journal),
+            reader: store.machine.reader(),
+            dir: dir.to_owned(),
+            has_peers,
+            pace: Pace {
+                bytes_per_second: 1 << 40,
+                rest: Duration::from_secs(1),
+            },
+            metrics: ScrubMetrics::new(&Registry::new()),
+            progress: Arc::default(),
+            failed: Box::new(move |reason| said.send(reason).expect("the test listens")),
+        };
+        let (stop, stopped) = sync_channel(1);
+        (Work { parts, stopped }, stop, failures)
+    }
+
+    /// Spoils the middle of every sorted file of a folder, under the feet of who has it open.
+    fn rot(dir: &Path) {
+        use std::os::unix::fs::FileExt;
+        let mut spoilt = 0;
+        for file in std::fs::read_dir(dir).expect("the folder") {
+            let path = file.expect("a file").path();
+            if path.extension().is_some_and(|extension| extension == "sst") {
+                let file = std::fs::File::options().write(true).open(&path).expect("a file");
+                let middle = file.metadata().expect("a file").len() / 2;
+                file.write_all_at(&[0x5a; 64], middle).expect("writable");
+                spoilt += 1;
+            }
+        }
+        assert!(spoilt > 0, "there are sorted files in {}", dir.display());
+    }
+
+    #[test]
+    fn a_whole_disk_is_read_through() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (work, _stop, failures) = node(dir.path(), true);
+        let Ok(bytes) = work.pass() else {
+            panic!("the disk is whole")
+        };
+        assert!(bytes > 2 * SLOTS * 1600, "journal and state were read: {bytes}");
+        work.completed();
+        let status = work.parts.progress.now();
+        assert_eq!((status.passes, status.bytes >= bytes, status.faults), (1, true, 0));
+        assert!(failures.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_state_that_rots_is_condemned_and_a_journal_that_rots_ends_the_node() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (work, _stop, failures) = node(dir.path(), true);
+        rot(&dir.path().join("state"));
+        let Err(cut) = work.pass() else {
+            panic!("the state is not whole")
+        };
+        work.give_up(cut);
+        let said = failures.recv().expect("it says so");
+        assert!(
+            said.contains("the state in") && said.contains("fetches a peer's"),
+            "{said}"
+        );
+        assert!(dir.path().join("state.condemned").exists());
+        rot(&dir.path().join("journal"));
+        let Err(cut) = work.pass() else {
+            panic!("the journal is not whole")
+        };
+        work.give_up(cut);
+        let said = failures.recv().expect("it says so");
+        assert!(said.contains("must not vote any more"), "{said}");
+        assert_eq!(work.parts.progress.now().faults, 2);
+    }
+
+    #[test]
+    fn a_state_without_peers_is_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (work, _stop, failures) = node(dir.path(), false);
+        rot(&dir.path().join("state"));
+        let Err(cut) = work.pass() else {
+            panic!("the state is not whole")
+        };
+        work.give_up(cut);
+        assert!(failures.recv().expect("it says so").contains("no peer"));
+        assert!(!dir.path().join("state.condemned").exists());
+    }
+
+    #[test]
+    fn it_ends_when_the_node_stops() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (mut work, stop, _failures) = node(dir.path(), true);
+        drop(stop);
+        assert!(matches!(work.pass(), Err(Cut::Stopped)));
+        work.parts.pace.bytes_per_second = 0;
+        drop(Scrub::start(work.parts).expect("nothing to start"));
+    }
+}
