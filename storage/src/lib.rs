@@ -21,6 +21,7 @@
 //! | [`snapshot`] | a whole state on its way to another node: pieces, each checked (C3) |
 //! | [`Store`] | a data folder: whose it is, whether it is whole |
 //! | [`Inspection`] | a look at a data folder that no node has open, and a verdict |
+//! | [`step`] | the places between two effects on the disk, for tests that stop the process there |
 //!
 //! Journal, [`Store`] and RocksDB are behind the feature `rocks`, which is on unless it is turned off: the simulator runs the
 //! real state machine without compiling RocksDB.
@@ -33,6 +34,7 @@ mod inspect;
 pub mod journal;
 pub mod machine;
 pub mod snapshot;
+pub mod step;
 #[cfg(feature = "rocks")]
 mod store;
 pub mod tables;

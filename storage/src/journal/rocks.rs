@@ -392,17 +392,16 @@ fn refusal(dir: &Path, error: &rocksdb::Error) -> OpenError {
 
 /// Which process holds a lock on this file, as far as the system says.
 pub(crate) fn holder(file: &Path) -> Option<u32> {
-    let inode = fs::metadata(file).ok()?.ino().to_string();
+    let file = fs::metadata(file).ok()?;
+    let (major, minor) = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+    // Numbers of files repeat from one file system to the next.
+    let name = format!("{major:02x}:{minor:02x}:{}", file.ino());
     let locks = fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| {
         let mut fields = line.split_whitespace();
         let pid = fields.nth(4)?;
         let file = fields.next()?;
-        if file.rsplit(':').next() == Some(inode.as_str()) {
-            pid.parse().ok()
-        } else {
-            None
-        }
+        if file == name { pid.parse().ok() } else { None }
     })
 }
 

@@ -12,6 +12,7 @@ use super::entry;
 use super::error::JournalError;
 use super::metrics::Metrics;
 use super::queue::{Queue, Work};
+use crate::step::{Step, reached};
 
 /// Forgetting a range costs about the same whatever its length, so it is done for at least so many slots …
 const TRIM_SLOTS: u64 = 10_000;
@@ -107,9 +108,11 @@ impl Writer {
             // A3: only now. The messages go first, so that whoever hears of the write may rely on them.
             if !messages.is_empty() {
                 release(messages);
+                reached(Step::Released);
             }
             if let Some(newest) = newest {
                 persisted(newest);
+                reached(Step::Persisted);
             }
             if let Err(reason) = self.tidy(&changes, last) {
                 return alarm.raise(JournalError::Write(reason));
@@ -124,7 +127,9 @@ impl Writer {
     /// Work that nobody waits for.
     fn tidy(&self, changes: &Changes, last: bool) -> Result<(), String> {
         if changes.trimmed.is_some() {
+            reached(Step::Reclaim);
             self.engine.reclaim(self.marks.trimmed)?;
+            reached(Step::Reclaimed);
         }
         self.engine.settle(last)
     }
@@ -219,7 +224,12 @@ impl Writer {
             return Ok(());
         }
         let begun = Instant::now();
+        reached(Step::Commit);
         self.engine.commit(changes)?;
+        reached(Step::Synced);
+        if changes.trimmed.is_some() {
+            reached(Step::Trimmed);
+        }
         if !self.sync_delay.is_zero() {
             std::thread::sleep(self.sync_delay);
         }

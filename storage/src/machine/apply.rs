@@ -19,6 +19,7 @@ use super::reply::{Applied, Revision};
 use super::sweeper::Sweeper;
 use super::view::View;
 use super::write::Write;
+use crate::step::{Step, reached};
 use crate::tables::{Finder, TableBatch, Tables, TablesError};
 
 /// The state machine: the only writer of its tables.
@@ -145,6 +146,7 @@ impl<T: Tables> Machine<T> {
         wanted: &impl Fn(CommandId) -> bool,
         answer: &mut impl FnMut(CommandId, Applied),
     ) -> Result<(), ApplyError> {
+        reached(Step::Apply);
         let shared = Arc::clone(&self.shared);
         let mut finder = shared.tables.finder();
         let mut answers = Vec::new();
@@ -210,7 +212,9 @@ impl<T: Tables> Machine<T> {
         let mut batch = self.shared.tables.batch(bytes + 64);
         self.pending.drain_into(&mut batch);
         batch.put(keys::META, &progress.encode());
+        reached(Step::TableWrite);
         self.shared.tables.write(batch)?;
+        reached(Step::TableWritten);
         self.shared.publish(progress, bytes);
         Ok(())
     }

@@ -8,6 +8,7 @@ use paxos::Slot;
 use super::digest::Digest;
 use super::keys;
 use super::reply::Revision;
+use crate::step::{self, reached};
 use crate::tables::{Frozen, Step, Tables, TablesError};
 
 /// How far the state machine has come; part of every table batch, so that it is durable together with the effects (C2).
@@ -156,7 +157,9 @@ impl<T: Tables> Shared<T> {
         let bytes = self.unflushed();
         let applied = self.progress().applied;
         if applied > self.flushed() {
+            reached(step::Step::Flush);
             self.tables.flush()?;
+            reached(step::Step::Flushed);
         }
         let mut flushed = self.flushed.write().expect("no thread panics while it holds the lock");
         *flushed = applied.max(*flushed);

@@ -1,0 +1,89 @@
+//! A store whose process dies and whose disk forgets, again and again: what was acknowledged is there afterwards.
+//!
+//! The child is a whole node without a network: the real core as the only member of its cluster, the real journal and
+//! the real state machine, under load ([`lone`]). The parent kills it — at random moments, at every named step, at any
+//! change of the disk — starts it again and compares what it says with a [`model`] of what was acknowledged:
+//!
+//! * every acknowledged put is there, and nothing is there that nobody put;
+//! * a promise that was spoken of never goes back, and no two values are voted for in one ballot and slot;
+//! * each slot, applied once or ten times, gives one digest.
+//!
+//! `CRASH_CYCLES` says how often (`./dev crash 2000`), `CRASH_SEED` repeats a run's choices.
+
+mod cycles;
+#[path = "../../../faulty-disk/client.rs"]
+mod faulty_disk;
+mod lone;
+mod model;
+
+use cycles::{Cycles, Kill, Place};
+use faulty_disk::FaultyDisk;
+
+/// How many cycles each test does unless told otherwise.
+const CYCLES: u64 = 50;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
+
+fn cycles() -> u64 {
+    number("CRASH_CYCLES", CYCLES)
+}
+
+fn seed() -> u64 {
+    number("CRASH_SEED", 1)
+}
+
+/// The child; without its variables, it does nothing.
+#[test]
+fn child() {
+    lone::run_if_told();
+}
+
+#[test]
+fn what_was_acknowledged_survives_kill_9_at_every_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place::Folder(folder.path().join("data"));
+    let mut cycles = Cycles::new(place, seed(), vec![Kill::AtMoment, Kill::AtStep]);
+    cycles.run(self::cycles()).expect("nothing is lost");
+    println!("{}", cycles.report());
+    assert!(
+        cycles.report().acknowledged > self::cycles() * 10,
+        "the children wrote something"
+    );
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut() {
+    let Some(disk) = FaultyDisk::mount(env!("CARGO"), None) else {
+        return;
+    };
+    let kills = vec![Kill::AtMoment, Kill::AtStep, Kill::PowerCut];
+    let mut cycles = Cycles::new(Place::Disk(disk), seed(), kills);
+    cycles.run(self::cycles()).expect("nothing is lost");
+    println!("{}", cycles.report());
+    assert!(cycles.report().dropped_writes > 0, "the disk forgot something");
+    assert!(
+        cycles.report().acknowledged > self::cycles() * 10,
+        "the children wrote something"
+    );
+}
+
+/// A disk that lies about syncing loses acknowledged writes, and the cycles notice: they can fail.
+#[test]
+fn a_disk_that_lies_is_noticed() {
+    let Some(disk) = FaultyDisk::mount(env!("CARGO"), None) else {
+        return;
+    };
+    let mut cycles = Cycles::new(Place::Disk(disk), seed(), vec![Kill::AtMoment]);
+    cycles.run(3).expect("so far the disk is honest");
+    cycles.disk().order("lie .log");
+    let noticed = cycles
+        .run(20)
+        .expect_err("acknowledged writes were lost, and nobody noticed");
+    println!("noticed: {noticed}");
+    assert!(
+        noticed.contains("acknowledged") || noticed.contains("promise") || noticed.contains("refused"),
+        "{noticed}"
+    );
+}
