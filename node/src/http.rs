@@ -166,7 +166,16 @@ fn ready_checks(status: &NodeStatus, ready_lag: u64) -> Vec<Check> {
             "{lag} chosen slots are not applied yet; {ready_lag} are tolerated"
         )),
     };
-    vec![("recovered", recovered), ("caught_up", caught_up)]
+    let disk = status.disk;
+    let space = if disk.enough {
+        Ok(())
+    } else {
+        Err(format!(
+            "alarm NOSPACE: {} bytes are free on the disk, and storage.reserve_bytes is {}; this node takes no writes",
+            disk.free_bytes, disk.reserve_bytes
+        ))
+    };
+    vec![("recovered", recovered), ("caught_up", caught_up), ("space", space)]
 }
 
 fn probe(checks: &[Check], verbose: bool) -> Response {
@@ -216,13 +225,21 @@ mod tests {
                 percent: 37,
                 ..CatchingUp::default()
             }),
-            ..status
+            ..status.clone()
         };
         assert_eq!(
             ready_checks(&fetching, 95)[1].1,
             Err("catching up: snapshot 37 %".to_owned())
         );
         assert!(ready_checks(&NodeStatus::default(), 10)[0].1.is_err());
+        let full = NodeStatus {
+            disk: crate::status::Space {
+                enough: false,
+                ..Default::default()
+            },
+            ..status
+        };
+        assert!(ready_checks(&full, 95)[2].1.is_err());
     }
 
     #[test]

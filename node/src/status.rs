@@ -84,6 +84,9 @@ pub struct NodeStatus {
     pub scrub: ScrubStatus,
     /// How full the queues are.
     pub queues: Queues,
+    /// How much room the disk has. A node that does not say is one of a version that did not know.
+    #[serde(default)]
+    pub disk: Space,
     /// When the driver published this; nothing before its first turn.
     #[serde(skip)]
     pub published: Option<Instant>,
@@ -153,6 +156,31 @@ pub struct Queues {
     pub unwritten_bytes: u64,
 }
 
+/// The room on the disk of a node's data folder.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// Bytes that the node may still write.
+    pub free_bytes: u64,
+    /// Bytes that the disk has in all.
+    pub total_bytes: u64,
+    /// Bytes that must be free for the node to take writes.
+    pub reserve_bytes: u64,
+    /// Whether that much is free; false is the alarm `NOSPACE`.
+    pub enough: bool,
+}
+
+impl Default for Space {
+    /// Nothing is known, and nothing is wrong.
+    fn default() -> Space {
+        Space {
+            free_bytes: 0,
+            total_bytes: 0,
+            reserve_bytes: 0,
+            enough: true,
+        }
+    }
+}
+
 impl NodeStatus {
     /// This node among the members.
     #[must_use]
@@ -166,13 +194,18 @@ impl NodeStatus {
         self.known_chosen.max(self.chosen).saturating_sub(self.applied)
     }
 
-    /// What keeps the cluster from serving writes, in etcd's style; nothing if all is well.
+    /// What keeps the cluster, or this node, from serving writes, in etcd's style; nothing if all is well.
     #[must_use]
     pub fn errors(&self) -> Vec<String> {
-        match (self.leader, self.healthy) {
+        let mut errors = match (self.leader, self.healthy) {
             (None, _) => vec!["etcdserver: no leader".to_owned()],
             (Some(_), false) => vec!["etcdserver: no quorum".to_owned()],
             (Some(_), true) => Vec::new(),
+        };
+        if !self.disk.enough {
+            // As etcd prints an alarm, with the space at its end.
+            errors.push(format!("memberID:{} alarm:NOSPACE ", self.node));
         }
+        errors
     }
 }

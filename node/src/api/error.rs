@@ -50,6 +50,7 @@ pub fn of_failure(failure: Failure, status: &NodeStatus) -> Status {
             (Some(_), false) => "etcdserver: request timed out, possibly due to connection lost",
             (Some(_), true) => "etcdserver: request timed out",
         }),
+        Failure::NoSpace => Status::resource_exhausted("etcdserver: mvcc: database space exceeded"),
         Failure::Stopping => unavailable("etcdserver: server stopped"),
     }
 }
@@ -152,6 +153,11 @@ mod tests {
                 of_read_failure(Failure::Unknown(Doubt::TimedOut), &lonely),
                 Code::Unavailable,
                 "etcdserver: no quorum",
+            ),
+            (
+                of_failure(Failure::NoSpace, &healthy),
+                Code::ResourceExhausted,
+                "etcdserver: mvcc: database space exceeded",
             ),
             (
                 of_failure(Failure::Stopping, &healthy),

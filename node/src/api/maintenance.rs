@@ -16,9 +16,9 @@ use crate::archive::Encoder;
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance;
 use crate::proto::etcdserverpb::{
-    AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, HashKvRequest, HashKvResponse, HashRequest,
-    HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest,
-    StatusResponse,
+    AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, HashKvRequest,
+    HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest,
+    SnapshotResponse, StatusRequest, StatusResponse,
 };
 
 /// Bytes of a snapshot in one message, at most: clients need not allow for large ones.
@@ -49,14 +49,22 @@ impl Maintenance for Api {
         }))
     }
 
-    /// There is nothing that raises an alarm yet, so the list is empty, and lowering one changes nothing.
+    /// A member lists its own alarm. It falls by itself once there is room on the disk again, so lowering it by hand changes
+    /// nothing.
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+        let status = Api::status(self);
         match AlarmAction::try_from(request.get_ref().action) {
             Ok(AlarmAction::Get | AlarmAction::Deactivate) => {
                 let header = self.header(self.inner.store.revision());
                 Ok(Response::new(AlarmResponse {
                     header: Some(header),
-                    alarms: Vec::new(),
+                    alarms: (!status.disk.enough)
+                        .then(|| AlarmMember {
+                            member_id: status.node,
+                            alarm: AlarmType::Nospace.into(),
+                        })
+                        .into_iter()
+                        .collect(),
                 }))
             }
             Ok(AlarmAction::Activate) => Err(not_served("raising an alarm by hand")),

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::requests::Waiters;
 use crate::scrub::ScrubProgress;
 use crate::snapshots::Progress;
-use crate::status::{MemberStatus, NodeStatus, Queues, Role};
+use crate::status::{MemberStatus, NodeStatus, Queues, Role, Space};
 use crate::transport::Transport;
 
 /// Publishes [`NodeStatus`].
@@ -31,6 +31,8 @@ pub struct Publisher {
     pub progress: Arc<Progress>,
     /// What the scrub has read and found.
     pub scrub: Arc<ScrubProgress>,
+    /// The room on the disk.
+    pub space: watch::Receiver<Space>,
 }
 
 impl Publisher {
@@ -98,6 +100,7 @@ impl Publisher {
                 waiting_requests: self.waiters.len() as u64,
                 unwritten_bytes: unwritten as u64,
             },
+            disk: *self.space.borrow(),
             ..self.fixed.clone()
         };
         self.status.send_replace(Arc::new(published));

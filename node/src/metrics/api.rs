@@ -249,6 +249,10 @@ impl ApiMetrics {
                 inner.rejected.inc();
                 inner.rejections.with_label_values(&[rejection(*refusal)]).inc();
             }
+            Err(Failure::NoSpace) => {
+                inner.rejected.inc();
+                inner.rejections.with_label_values(&["no_space"]).inc();
+            }
             Err(Failure::Unknown(Doubt::TimedOut)) => inner.timed_out.inc(),
             Err(Failure::Unknown(Doubt::LeaderChanged) | Failure::Stopping) => inner.abandoned.inc(),
         }

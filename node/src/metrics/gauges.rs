@@ -22,6 +22,10 @@ pub struct NodeGauges {
     store_bytes: IntGaugeVec,
     queues: IntGaugeVec,
     fetched: prometheus::Gauge,
+    disk_free: IntGauge,
+    disk_total: IntGauge,
+    disk_reserve: IntGauge,
+    alarm: IntGaugeVec,
 }
 
 impl NodeGauges {
@@ -97,6 +101,27 @@ impl NodeGauges {
                     "Part of a peer's state that this node has fetched, about; 1 if it fetches none.",
                 ),
             ),
+            disk_free: gauge(
+                registry,
+                "synod_disk_free_bytes",
+                "Bytes that the node may still write on the disk of its data folder.",
+            ),
+            disk_total: gauge(
+                registry,
+                "synod_disk_total_bytes",
+                "Bytes of the disk of the data folder.",
+            ),
+            disk_reserve: gauge(
+                registry,
+                "synod_disk_reserve_bytes",
+                "Bytes that must be free for the node to take writes.",
+            ),
+            alarm: gauges(
+                registry,
+                "synod_alarm",
+                "Whether the node raises an alarm; NOSPACE is too little room on its disk.",
+                &["alarm"],
+            ),
         }
     }
 
@@ -129,6 +154,12 @@ impl NodeGauges {
             .as_ref()
             .map_or(1.0, |copy| f64::from(copy.percent) / 100.0);
         self.fetched.set(fetched);
+        self.disk_free.set(signed(status.disk.free_bytes));
+        self.disk_total.set(signed(status.disk.total_bytes));
+        self.disk_reserve.set(signed(status.disk.reserve_bytes));
+        self.alarm
+            .with_label_values(&["NOSPACE"])
+            .set(i64::from(!status.disk.enough));
         let queues = &status.queues;
         for (queue, length) in [
             ("requests", queues.waiting_requests),

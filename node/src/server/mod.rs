@@ -12,6 +12,7 @@ mod compacting;
 mod disk;
 mod janitor;
 mod options;
+mod space;
 mod state;
 mod stop;
 mod sweeping;
@@ -38,6 +39,7 @@ use crate::requests::{self, Requests};
 use crate::scrub::{self, Scrub, ScrubProgress};
 use crate::settings::Settings;
 use crate::snapshots::{Pace, Parts, Progress, Snapshots};
+use crate::status::Space;
 use crate::transport::{Credentials, Identity, PeerAddress, Transport, TransportSettings};
 use state::LocalState;
 
@@ -89,7 +91,8 @@ pub fn run(settings: Settings, start: Start) -> Result<(), Failure> {
             .build()
             .map_err(during("cannot start the runtime"))?;
         let ended = runtime.block_on(serve(&settings, bootstrap, wish.clone()));
-        runtime.shutdown_timeout(GOODBYE);
+        // Nothing is waited for that a disk that failed may hold up (A5).
+        runtime.shutdown_timeout(if ended.is_ok() { GOODBYE } else { Duration::ZERO });
         match ended? {
             Ending::Stopped => return Ok(()),
             Ending::Install(slot) => info!(%slot, "a peer's state is staged: starting anew to install it"),
@@ -174,6 +177,8 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         }),
     })
     .map_err(during("cannot start the scrub"))?;
+    let (sender, space) = watch::channel(Space::default());
+    let watchman = space::start(&settings.data_dir, settings.reserve_bytes, sender, |_| true)?;
 
     let progress = Arc::<Progress>::default();
     let snapshots = start_snapshots(
@@ -210,6 +215,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
             waiters,
             progress,
             scrub: scrub_progress,
+            space,
         },
         metrics: ConsensusMetrics::new(&registry),
         clock,
@@ -246,13 +252,16 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         },
     };
     stop.send_replace(true);
-    // Clients get their answers before the parts that give them are gone; those who dawdle are cut off.
-    let _ = tokio::time::timeout(GOODBYE, edges).await;
-    if !driver.is_finished() {
-        let _ = tokio::time::timeout(GOODBYE, driver).await;
+    if ended.is_ok() {
+        // Clients get their answers before the parts that give them are gone; those who dawdle are cut off. A node that
+        // failed says no goodbye (A5).
+        let _ = tokio::time::timeout(GOODBYE, edges).await;
+        if !driver.is_finished() {
+            let _ = tokio::time::timeout(GOODBYE, driver).await;
+        }
     }
     transport.shutdown().await;
-    tokio::task::block_in_place(|| drop((janitor, sweeping, scrub)));
+    tokio::task::block_in_place(|| drop((janitor, sweeping, scrub, watchman)));
     ended
 }
 

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 36] = [
+pub(super) const SCALARS: [&str; 37] = [
     "cluster",
     "node",
     "data_dir",
@@ -45,6 +45,7 @@ pub(super) const SCALARS: [&str; 36] = [
     "catch_up.max_bytes_per_second",
     "scrub.bytes_per_second",
     "scrub.rest",
+    "storage.reserve_bytes",
     "log.format",
     "log.level",
     "sync_delay",

@@ -38,6 +38,10 @@ pub use units::{parse_bytes, parse_duration};
 use crate::scrub::Pace;
 use keys::Keys;
 
+/// Room for what a node has begun when it stops taking writes: memtables of journal and state that are being written, the
+/// log files behind them, and a compaction.
+const RESERVE_BYTES: usize = 512 << 20;
+
 /// Everything a node is told, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -67,6 +71,8 @@ pub struct Settings {
     pub catch_up: CatchUp,
     /// How fast the disk is read in the background, and how often.
     pub scrub: Pace,
+    /// Bytes that must be free on the disk of the data folder for the node to take writes.
+    pub reserve_bytes: u64,
     /// What is logged, and how.
     pub log: Log,
     /// Added to every sync of the journal: a test aid that stands for a slow disk.
@@ -196,6 +202,7 @@ impl Settings {
         let compaction = Compaction::read(keys);
         let catch_up = CatchUp::read(keys);
         let scrub = read_scrub(keys);
+        let reserve_bytes = keys.or("storage.reserve_bytes", RESERVE_BYTES, units::bytes);
         let log = Log::read(keys);
         let sync_delay = keys.or("sync_delay", Duration::ZERO, units::duration);
         let node = keys.required("node", |text| Ok(text.to_owned()));
@@ -216,6 +223,7 @@ impl Settings {
             compaction: compaction?,
             catch_up: catch_up?,
             scrub: scrub?,
+            reserve_bytes: reserve_bytes? as u64,
             log: log?,
             sync_delay: sync_delay?,
         })

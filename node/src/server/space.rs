@@ -1,0 +1,179 @@
+//! Watches the room on the disk of the data folder.
+//!
+//! A disk that is full breaks the first write that does not fit, and the first failure of the journal ends the node (A5).
+//! So the node stops taking on more *before*: below a reserve the core is told, and takes nothing more that must be
+//! written, while what it has begun still fits. When room comes back the core is told again, and goes on by itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::{Failure, during};
+use crate::status::Space;
+
+/// How often the disk is asked while there is ample room …
+const CALM: Duration = Duration::from_secs(1);
+/// … and while there is not: a busy node writes some hundred megabytes a second.
+const TENSE: Duration = Duration::from_millis(50);
+/// Ample room, in reserves.
+const AMPLE: u64 = 4;
+
+/// The thread that asks. Dropping it ends it.
+pub(super) struct Watchman {
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Asks once, then starts the thread. `told` hears whether there is enough room, at first and whenever that changes.
+pub(super) fn start(
+    dir: &Path,
+    reserve: u64,
+    space: watch::Sender<Space>,
+    told: impl Fn(bool) -> bool + Send + 'static,
+) -> Result<Watchman, Failure> {
+    let (stop, stopped) = sync_channel::<()>(1);
+    let mut watch = Watch {
+        dir: dir.to_owned(),
+        reserve,
+        space,
+        unreadable: false,
+    };
+    let mut enough = watch.look(true);
+    if !enough {
+        told(false);
+    }
+    let work = move || {
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(watch.pause()) {
+            let now = watch.look(enough);
+            if now != enough && !told(now) {
+                return;
+            }
+            enough = now;
+        }
+    };
+    let thread = std::thread::Builder::new().name("space".to_owned()).spawn(work);
+    Ok(Watchman {
+        stop: Some(stop),
+        thread: Some(thread.map_err(during("cannot start the thread that watches the disk's room"))?),
+    })
+}
+
+struct Watch {
+    dir: PathBuf,
+    reserve: u64,
+    space: watch::Sender<Space>,
+    unreadable: bool,
+}
+
+impl Watch {
+    fn pause(&self) -> Duration {
+        if self.space.borrow().free_bytes > self.reserve.saturating_mul(AMPLE) {
+            CALM
+        } else {
+            TENSE
+        }
+    }
+
+    /// Asks the disk, publishes the answer; whether there is enough room, if there was `before`.
+    fn look(&mut self, before: bool) -> bool {
+        let (free, total) = match room(&self.dir) {
+            Ok(room) => room,
+            Err(reason) => {
+                // A disk that does not say how much room it has is not full for that; what cannot be written fails.
+                if !std::mem::replace(&mut self.unreadable, true) {
+                    warn!(dir = %self.dir.display(), %reason, "cannot ask how much room the disk has");
+                }
+                return before;
+            }
+        };
+        self.unreadable = false;
+        let enough = suffices(free, self.reserve, before);
+        self.space.send_replace(Space {
+            free_bytes: free,
+            total_bytes: total,
+            reserve_bytes: self.reserve,
+            enough,
+        });
+        let (dir, reserve) = (self.dir.display(), self.reserve);
+        match (before, enough) {
+            (true, false) => error!(
+                %dir, free, reserve,
+                "less room on the disk than storage.reserve_bytes: this node takes no more writes until there is more"
+            ),
+            (false, true) => info!(%dir, free, reserve, "there is room on the disk again: this node takes writes"),
+            _ => {}
+        }
+        enough
+    }
+}
+
+/// Below the reserve there is not enough; from then on an eighth more is needed, so that the answer does not flutter.
+fn suffices(free: u64, reserve: u64, before: bool) -> bool {
+    if before {
+        free >= reserve
+    } else {
+        free >= reserve + reserve / 8
+    }
+}
+
+/// Bytes that this process may still write on the disk of this folder, and bytes that it has in all.
+fn room(dir: &Path) -> std::io::Result<(u64, u64)> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok((
+        disk.f_bavail.saturating_mul(disk.f_frsize),
+        disk.f_blocks.saturating_mul(disk.f_frsize),
+    ))
+}
+
+impl Drop for Watchman {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic has ended the process already.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn enough_does_not_flutter() {
+        let free = [1000, 800, 799, 800, 899, 900, 800, 799];
+        let mut enough = true;
+        let seen = free.map(|free| {
+            enough = suffices(free, 800, enough);
+            enough
+        });
+        assert_eq!(seen, [true, true, false, false, false, true, true, false]);
+    }
+
+    #[test]
+    fn a_real_disk_is_asked_at_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (reserve, enough) in [(1, true), (1 << 60, false)] {
+            let (sender, space) = watch::channel(Space::default());
+            let said = Arc::new(AtomicU64::new(0));
+            let count = Arc::clone(&said);
+            let told = move |enough: bool| {
+                assert!(!enough);
+                count.fetch_add(1, Ordering::Relaxed);
+                true
+            };
+            drop(start(dir.path(), reserve, sender, told).expect("a thread"));
+            let seen = *space.borrow();
+            assert_eq!(seen.enough, enough, "{seen:?}");
+            assert!(seen.free_bytes > 1 && seen.total_bytes >= seen.free_bytes, "{seen:?}");
+            assert_eq!(said.load(Ordering::Relaxed), u64::from(!enough));
+        }
+    }
+}
