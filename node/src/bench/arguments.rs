@@ -1,5 +1,6 @@
 //! What the user may ask of the generator.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -116,6 +117,9 @@ struct Common {
     /// Writes every key once before the measurement
     #[arg(long)]
     prefill: bool,
+    /// Writes a CSV row for each second, warm-up included: answers, errors, longest time without any answer
+    #[arg(long, value_name = "FILE")]
+    series: Option<PathBuf>,
     /// How to print the result
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
@@ -175,6 +179,7 @@ pub(super) struct Plan {
     pub(super) timeout: Duration,
     pub(super) seed: u64,
     pub(super) prefill: bool,
+    pub(super) series: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -271,6 +276,7 @@ impl Arguments {
             timeout: common.timeout,
             seed: common.seed,
             prefill: common.prefill,
+            series: common.series.clone(),
         })
     }
 }

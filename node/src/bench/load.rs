@@ -13,6 +13,7 @@ use tokio::task::LocalSet;
 use super::arguments::{End, Plan};
 use super::connection::{CallError, Client, Connection};
 use super::report::{Report, Sample};
+use super::series::Series;
 use super::workload::{Kind, Workload, frame, pool};
 use crate::proto::etcdserverpb::{StatusRequest, StatusResponse};
 
@@ -29,6 +30,7 @@ struct Shared {
     begun: AtomicU64,
     /// Next key of the prefill.
     prefilled: AtomicU64,
+    series: Option<Arc<Series>>,
 }
 
 /// Runs the plan to its end.
@@ -38,11 +40,14 @@ struct Shared {
 pub(super) fn run(plan: &Plan) -> Result<Report, String> {
     let mut plan = plan.clone();
     plan.endpoints = runtime()?.block_on(LocalSet::new().run_until(reachable(&plan)))?;
+    // The scribe writes its last row when this function ends.
+    let (series, _scribe) = plan.series.as_deref().map(Series::begin).transpose()?.unzip();
     let shared = Arc::new(Shared {
         pool: pool(&plan),
         start: Barrier::new(plan.threads),
         begun: AtomicU64::new(0),
         prefilled: AtomicU64::new(0),
+        series,
         plan,
     });
     let cpu_before = process_cpu();
@@ -250,6 +255,9 @@ async fn repeat(shared: &Shared, connection: &Connection, client: usize, clock: 
             return;
         }
         let result = connected.call(call.path, call.frame, plan.timeout).await;
+        if let Some(series) = &shared.series {
+            series.note(result.is_ok());
+        }
         if measured {
             tally.borrow_mut().record(call.kind, begin, &result);
         }

@@ -14,11 +14,13 @@
 //! * [`connection`]: one HTTP/2 connection
 //! * [`load`]: threads, clients, warm-up, the end
 //! * [`report`]: what was measured, as text or JSON
+//! * [`series`]: a row for each second
 
 pub mod arguments;
 mod connection;
 mod load;
 pub mod report;
+mod series;
 mod workload;
 
 use std::process::ExitCode;
