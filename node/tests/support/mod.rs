@@ -1,6 +1,8 @@
 //! A cluster of real processes on loopback: the built binary, its own certificates, its own folders.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod writer;
+
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -23,6 +25,8 @@ pub struct Member {
     pub clients: u16,
     pub http: u16,
     pub peers: u16,
+    /// What `synod start` is told besides its settings.
+    pub arguments: Vec<String>,
     settings: PathBuf,
     child: Option<Child>,
 }
@@ -106,6 +110,7 @@ impl Cluster {
                 clients,
                 http,
                 peers,
+                arguments: Vec::new(),
                 settings,
                 child: None,
             });
@@ -153,6 +158,37 @@ impl Cluster {
                 self.logs()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until all nodes have applied the same slots, and returns what they hold, which must be the same.
+    pub async fn agreement(&self) -> Vec<(Vec<u8>, Vec<u8>, i64)> {
+        let begin = Instant::now();
+        loop {
+            let mut applied = Vec::new();
+            for member in &self.members {
+                applied.extend(member.status().await.map(|status| (status.applied, status.lag())));
+            }
+            let equal = applied.len() == self.members.len() && applied.iter().all(|one| *one == (applied[0].0, 0));
+            if equal && let Some(first) = self.members[0].content().await {
+                for member in &self.members[1..] {
+                    let other = member.content().await.expect("it answers");
+                    let difference = first.iter().zip(&other).find(|(one, another)| one != another);
+                    assert!(
+                        first.len() == other.len() && difference.is_none(),
+                        "nodes that applied the same slots differ: {difference:?}, {} keys and {}",
+                        first.len(),
+                        other.len()
+                    );
+                }
+                return first;
+            }
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "no agreement within {PATIENCE:?}: applied and lag {applied:?}; logs:\n{}",
+                self.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -216,7 +252,8 @@ impl Member {
             .arg("start")
             .arg("--settings")
             .arg(&self.settings)
-            .arg("--exit-with-stdin");
+            .arg("--exit-with-stdin")
+            .args(&self.arguments);
         if bootstrap {
             command.arg("--bootstrap");
         }
@@ -239,6 +276,38 @@ impl Member {
 
     pub fn is_running(&self) -> bool {
         self.child.is_some()
+    }
+
+    /// Waits until the process ends by itself; returns its exit code and the last line it logged.
+    pub async fn ended(&mut self) -> (Option<i32>, String) {
+        let begin = Instant::now();
+        loop {
+            let child = self.child.as_mut().expect("it was started");
+            if let Some(status) = child.try_wait().expect("a child") {
+                self.child = None;
+                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+                return (status.code(), log.lines().last().unwrap_or_default().to_owned());
+            }
+            assert!(begin.elapsed() < PATIENCE, "node {} runs after {PATIENCE:?}", self.node);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// All keys as this node has them, whatever the others have: each with its value and the revision of its last change.
+    pub async fn content(&self) -> Option<Vec<(Vec<u8>, Vec<u8>, i64)>> {
+        let mut client = self.client().await?.max_decoding_message_size(1 << 30);
+        let everything = RangeRequest {
+            key: vec![0].into(),
+            range_end: vec![0].into(),
+            serializable: true,
+            ..RangeRequest::default()
+        };
+        let kvs = client.range(everything).await.ok()?.into_inner().kvs;
+        Some(
+            kvs.into_iter()
+                .map(|kv| (kv.key.to_vec(), kv.value.to_vec(), kv.mod_revision))
+                .collect(),
+        )
     }
 
     /// What `/v1/status` says, if the node answers.
