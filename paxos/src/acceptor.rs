@@ -24,6 +24,10 @@ impl Replica {
             self.answer(from, Message::Reject { ballot, promised });
             return;
         }
+        if !self.has_space() {
+            // E5: a promise rests on a record.
+            return;
+        }
         let mut records = Vec::new();
         if ballot != self.promised {
             self.observe(ballot);
@@ -120,6 +124,10 @@ impl Replica {
             return;
         }
         self.follow(from, ballot);
+        if !self.has_space() {
+            // E5: a vote rests on a record.
+            return self.on_commit(from, ballot, chosen);
+        }
         let mut records = Vec::new();
         if ballot > self.promised && !mutated(Mutant::VoteUnpromised) && !mutated(Mutant::VoteKept) {
             // A vote promises its ballot: an older leader must not get past it (mutant 9).

@@ -51,6 +51,9 @@ impl Replica {
     }
 
     pub(crate) fn catch_up_deadline(&self) -> Time {
+        if !self.has_space() {
+            return Time::NEVER;
+        }
         self.catch_up.due.unwrap_or(Time::NEVER)
     }
 
@@ -98,7 +101,7 @@ impl Replica {
             return;
         };
         self.catch_up.due = Some(self.now + self.patience());
-        if self.log_is_full() {
+        if self.log_is_full() || !self.has_space() {
             return;
         }
         let from = self.log.chosen.next();
@@ -160,6 +163,10 @@ impl Replica {
     /// C1: chosen values of slots from `first` on.
     pub(crate) fn on_chosen(&mut self, from: Address, first: Slot, values: Vec<Value>, chosen: Slot) {
         self.log.known = self.log.known.max(chosen);
+        if !self.has_space() {
+            // E5: what is learned is recorded.
+            return;
+        }
         let ahead = self.log.chosen.plus(FETCH_SLOTS);
         let mut records = Vec::new();
         let mut slot = first;

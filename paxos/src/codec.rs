@@ -197,6 +197,7 @@ impl Field for Refusal {
             Refusal::NotLeader => 2,
             Refusal::Overloaded => 3,
             Refusal::TooLarge => 4,
+            Refusal::NoSpace => 5,
         };
         tag.put(out);
     }
@@ -207,6 +208,7 @@ impl Field for Refusal {
             2 => Refusal::NotLeader,
             3 => Refusal::Overloaded,
             4 => Refusal::TooLarge,
+            5 => Refusal::NoSpace,
             tag => return Err(CodecError::UnknownTag { of: "refusal", tag }),
         })
     }

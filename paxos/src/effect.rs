@@ -88,6 +88,11 @@ pub enum Input {
         /// Which snapshot.
         snapshot: SnapshotId,
     },
+    /// Whether the disk has room for records. Said again whenever it changes; until then there is room.
+    Space {
+        /// Whether there is.
+        enough: bool,
+    },
     /// The round trip to a peer as the transport measures it.
     RoundTrip {
         /// The peer.
@@ -246,6 +251,8 @@ pub enum Refusal {
     Overloaded,
     /// The command is larger than a slot may be.
     TooLarge,
+    /// This node's disk has no room.
+    NoSpace,
 }
 
 /// Why it is not known whether a command was done.
@@ -313,6 +320,15 @@ pub enum Event {
     OutOfReach {
         /// The peer's trimmed prefix.
         trimmed: Slot,
+    },
+    /// This node's disk has no room: it neither votes nor leads (E5).
+    SpaceExhausted,
+    /// This node's disk has room again.
+    SpaceRegained,
+    /// This node leads no more, because its own disk stalls (E5).
+    Stalled {
+        /// How long its oldest write has taken so far.
+        since: Duration,
     },
     /// The first piece of a snapshot is here.
     SnapshotBegun {

@@ -140,6 +140,8 @@ impl Replica {
             Role::Leading(_) => Time::NEVER,
             // C3: without its state it could not lead.
             _ if !self.configurations.is_voter(self.me()) || self.lacks_state() => Time::NEVER,
+            // E5
+            _ if !self.has_space() => Time::NEVER,
             Role::Preparing(candidacy) => self.election.timeout_at.min(candidacy.resend_at),
             _ => self.election.timeout_at,
         }
@@ -151,6 +153,8 @@ impl Replica {
         }
         match &self.role {
             Role::Leading(_) => {}
+            // E5: a node whose disk stalls leaves it to others.
+            Role::Follower if self.is_stalled() => self.await_leader(),
             Role::Follower => self.canvass(),
             Role::Preparing(_) if self.now < self.election.timeout_at => self.resend_prepares(),
             Role::Canvassing(_) | Role::Preparing(_) => {
@@ -183,6 +187,10 @@ impl Replica {
     }
 
     pub(crate) fn on_canvass(&mut self, from: Address, attempt: u64, chosen: Slot) {
+        if !self.has_space() {
+            // E5: it could not promise.
+            return;
+        }
         let busy = match &self.role {
             Role::Leading(leading) => leading.healthy,
             Role::Preparing(_) => self.now < self.election.timeout_at,
@@ -438,7 +446,7 @@ impl Replica {
         }
     }
 
-    fn give_way(&mut self) {
+    pub(crate) fn give_way(&mut self) {
         if let Role::Leading(leading) = core::mem::replace(&mut self.role, Role::Follower) {
             self.abandon(leading);
         } else {

@@ -26,6 +26,8 @@ impl Replica {
             catch_up,
             snapshots,
             trimming,
+            // Nothing stalls while the clock stands still, and the disk has room.
+            space: _,
             proposals,
             reads,
             round_trips,

@@ -373,6 +373,7 @@ impl Replica {
         if let Role::Leading(leading) = &mut self.role {
             leading.heartbeat_at = next;
         }
+        self.check_stall();
         self.check_health();
         self.send_heartbeats();
         self.resend_accepts();

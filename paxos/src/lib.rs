@@ -17,6 +17,7 @@
 //! | `catch_up` | fetching what was missed (C1) |
 //! | `snapshot` | a copy of a peer's state, for whoever is behind every log (C3) |
 //! | `trimming` | what the journal may forget (C4) |
+//! | `space` | a disk that is full, or stalls (E5) |
 //! | `reads` | linearizable reads (D1, D2, D6) |
 //! | `proposals` | commands from client to log, and what becomes of them (L6, X2) |
 //!
@@ -47,6 +48,7 @@ mod reads;
 mod replica;
 mod rng;
 mod snapshot;
+mod space;
 mod status;
 mod time;
 mod trimming;

@@ -146,8 +146,10 @@ mutants! {
     AppliedBeforeDurable = "applied-before-durable", "", "C2";
     /// Whoever fetches what is trimmed gets no answer.
     TrimmedUntold = "trimmed-untold", "", "C3";
+    /// Nobody asks for a snapshot.
+    NoSnapshot = "no-snapshot", "72", "C3";
     /// A journal is trimmed behind its own state machine alone.
-    TrimmedAlone = "trimmed-alone", "72", "C4";
+    TrimmedAlone = "trimmed-alone", "", "C4";
     /// A journal is trimmed behind what is applied, durable or not.
     TrimmedUnflushed = "trimmed-unflushed", "70", "C4";
     /// A node that misses its leader stands without asking whether others do.
@@ -160,6 +162,8 @@ mutants! {
     AilingUnnoticed = "ailing-unnoticed", "", "E3";
     /// A follower waits for a leader that says it hears no phase-2 quorum.
     AilingFollowed = "ailing-followed", "", "E3";
+    /// A node without room on its disk goes on as if it had some.
+    SpaceIgnored = "space-ignored", "", "E5";
     /// A leader serves reads without a round.
     ReadUnconfirmed = "read-unconfirmed", "40", "D1";
     /// Reads are confirmed by a round that began before they arrived.

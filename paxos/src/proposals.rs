@@ -124,7 +124,10 @@ impl Replica {
             id: id_of_command,
             payload,
         };
-        let refusal = if command.encoded_len() > self.options.max_batch_bytes {
+        let refusal = if !self.has_space() {
+            // E5: its client is answered when this node applies the command, which takes a record.
+            Some(Refusal::NoSpace)
+        } else if command.encoded_len() > self.options.max_batch_bytes {
             Some(Refusal::TooLarge)
         } else if matches!(&self.role, Role::Leading(leading) if !leading.healthy) {
             Some(Refusal::NoQuorum)
@@ -363,6 +366,22 @@ impl Replica {
         if let Some(ballot) = self.own_ballot() {
             self.refuse_queued(ballot, Refusal::NoQuorum, true);
             self.refuse_waiting_reads(Refusal::NoQuorum);
+        }
+    }
+
+    /// E5: this node's own commands that have not left it are refused.
+    pub(crate) fn refuse_own(&mut self, reason: Refusal) {
+        let me = self.me().node;
+        let mut own = Vec::new();
+        self.proposals.queue.retain(|queued| {
+            let foreign = queued.command.id.origin != me;
+            if !foreign {
+                own.push(queued.command.id.sequence);
+            }
+            foreign
+        });
+        for sequence in own {
+            self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
         }
     }
 

@@ -22,6 +22,7 @@ use crate::proposals::Proposals;
 use crate::reads::Reads;
 use crate::rng::Rng;
 use crate::snapshot::Snapshots;
+use crate::space::Space;
 use crate::time::Time;
 use crate::trimming::Trimming;
 
@@ -65,6 +66,7 @@ pub struct Replica {
     pub(crate) catch_up: CatchUp,
     pub(crate) snapshots: Snapshots,
     pub(crate) trimming: Trimming,
+    pub(crate) space: Space,
     pub(crate) proposals: Proposals,
     pub(crate) reads: Reads,
     pub(crate) round_trips: Vec<(NodeId, Duration)>,
@@ -78,16 +80,9 @@ impl Replica {
     /// A node that starts, or starts again, with what it found on its disk.
     ///
     /// # Panics
-    /// If `recovered` contradicts itself: a journal that is trimmed beyond what it knows to be chosen, or that lacks a chosen
-    /// slot which is neither trimmed nor applied.
+    /// If `recovered` contradicts itself: a journal that lacks a chosen slot which is neither trimmed nor applied.
     #[must_use]
     pub fn new(options: Options, recovered: Recovered, seed: u64, now: Time) -> Replica {
-        assert!(
-            recovered.trimmed <= recovered.applied.max(recovered.chosen),
-            "the journal is trimmed to {} but only {} is chosen",
-            recovered.trimmed,
-            recovered.applied.max(recovered.chosen)
-        );
         let mut log = Log::new(recovered.trimmed, recovered.applied);
         let applied_slots = recovered.applied.0.saturating_sub(recovered.trimmed.0);
         let trimming = Trimming::new(recovered.applied, applied_slots, recovered.log_bytes);
@@ -115,6 +110,7 @@ impl Replica {
             catch_up: CatchUp::default(),
             snapshots: Snapshots::default(),
             trimming,
+            space: Space::default(),
             proposals: Proposals::default(),
             reads: Reads::default(),
             round_trips: Vec::new(),
@@ -151,6 +147,7 @@ impl Replica {
             Input::SnapshotGone { peer, snapshot } => self.send(peer, Message::SnapshotGone { snapshot }),
             Input::SnapshotStaged { snapshot, number } => self.on_snapshot_staged(snapshot, number),
             Input::SnapshotRefused { snapshot } => self.on_snapshot_refused(snapshot),
+            Input::Space { enough } => self.on_space(enough),
             Input::RoundTrip { node, round_trip } => self.on_round_trip(node, round_trip),
             Input::Tick => self.on_tick(),
         }
@@ -319,6 +316,7 @@ impl Replica {
             self.last_write.0
         );
         self.persisted = self.persisted.max(write);
+        self.note_persisted(write);
         self.hand_over();
     }
 
@@ -397,6 +395,7 @@ impl Replica {
             self.outputs.extend(early);
         }
         self.last_write = self.next_write();
+        self.note_write(self.last_write);
         if !records.is_empty() {
             records.extend(self.learner.chosen_record(self.log.chosen));
         }

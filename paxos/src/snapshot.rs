@@ -17,6 +17,7 @@ use quorum::NodeId;
 use crate::ballot::Slot;
 use crate::effect::{Abandoned, Event, Output};
 use crate::message::{Address, Message, SnapshotId};
+use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 use crate::time::Time;
 
@@ -113,6 +114,9 @@ impl Replica {
     }
 
     pub(crate) fn snapshot_deadline(&self) -> Time {
+        if !self.has_space() {
+            return Time::NEVER;
+        }
         match &self.snapshots.transfer {
             Some(transfer) if transfer.is_complete() => Time::NEVER,
             Some(transfer) => transfer.due,
@@ -146,7 +150,9 @@ impl Replica {
         let nearest =
             |peers: &mut dyn Iterator<Item = &Address>| peers.min_by_key(|peer| self.round_trip(peer.node)).copied();
         let peer = nearest(&mut peers.iter().filter(untried)).or_else(|| nearest(&mut peers.iter()));
-        let Some(peer) = peer else { return };
+        let Some(peer) = peer.filter(|_| !mutated(Mutant::NoSnapshot)) else {
+            return;
+        };
         self.snapshots.transfer = Some(Transfer {
             peer,
             snapshot: None,
@@ -244,7 +250,7 @@ impl Replica {
         if transfer.peer != from || strange || number != transfer.received || number >= transfer.asked {
             return;
         }
-        if transfer.length.is_some() {
+        if transfer.length.is_some() || self.space.is_exhausted() {
             return;
         }
         let first = transfer.snapshot.is_none();

@@ -76,8 +76,8 @@ fn vote() -> impl Strategy<Value = Vote> {
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
-    use Refusal::{NoLeader, NoQuorum, NotLeader, Overloaded, TooLarge};
-    prop::sample::select(vec![NoLeader, NoQuorum, NotLeader, Overloaded, TooLarge])
+    use Refusal::{NoLeader, NoQuorum, NoSpace, NotLeader, Overloaded, TooLarge};
+    prop::sample::select(vec![NoLeader, NoQuorum, NotLeader, Overloaded, TooLarge, NoSpace])
 }
 
 /// Messages of phase 1 and phase 2, and what announces their outcome.

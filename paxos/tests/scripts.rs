@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use paxos::{Envelope, Replica, Standing};
+use paxos::{Envelope, Input, Replica, Standing};
 use support::cluster::Cluster;
 use support::words;
 
@@ -39,6 +39,7 @@ read N                          a client of N
 load N COUNT                    COUNT commands, one after the other, everything delivered, nothing shown
 flush N..                       the state machine of N makes durable what it has applied
 crash N / restart N             memory and unfinished writes are lost / starts from its disk
+space N yes|no                  N's disk has room for records or not
 lose-state N                    the state machine of N, which is down, is lost; its journal is not
 spoil N / forget N              the next piece that N stages does not verify / N drops the snapshots that it serves
 show                            every node: what it does, and what its disk holds";
@@ -111,6 +112,10 @@ impl Stage {
                 }
                 ["crash", _] => cluster.crash(node(1)?),
                 ["restart", _] => cluster.start(node(1)?),
+                ["space", _, enough] => {
+                    let enough = enough == "yes";
+                    cluster.step(node(1)?, Input::Space { enough });
+                }
                 ["lose-state", _] => cluster.node(node(1)?).disk.lose_state(),
                 ["spoil", _] => cluster.node(node(1)?).snapshots.spoilt = true,
                 ["forget", _] => cluster.node(node(1)?).snapshots.forget(),
@@ -343,6 +348,7 @@ fn scripts_see_the_rules_that_no_checker_can() {
     let quiet = [
         Mutant::MachineOutrun,
         Mutant::TrimmedUntold,
+        Mutant::SpaceIgnored,
         Mutant::RejectIgnored,
         Mutant::CanvassSkipped,
         Mutant::CanvassGranted,

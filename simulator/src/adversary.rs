@@ -58,6 +58,8 @@ counted! {
         Wipe = "wipe",
         /// The state, not the journal, is restored from a backup.
         OldState = "old state",
+        /// The state is lost, and the journal is not.
+        LostState = "lost state",
     }
 }
 

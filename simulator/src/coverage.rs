@@ -77,6 +77,8 @@ counted! {
         SlowDisk = "slow disks",
         /// A disk had no room.
         FullDisk = "full disks",
+        /// A disk had little room, and its node was told.
+        LowDisk = "disks with little room",
         /// A sync failed, and its process ended (A5).
         SyncFailed = "failed syncs",
         /// Something on a disk decayed.
@@ -85,6 +87,10 @@ counted! {
         Wiped = "wiped disks",
         /// A state was restored from a backup.
         OldState = "states restored from backups",
+        /// A state was lost, and its journal was not.
+        LostState = "states lost",
+        /// A piece of a snapshot was damaged, as its checksum shows.
+        PieceDamaged = "snapshot pieces damaged",
         /// A process died soon after its start, several times.
         CrashLoop = "crash loops",
         /// A clock jumped forward.
@@ -179,6 +185,18 @@ counted! {
         Batched = "commands shared a slot",
         /// Nodes without a phase-2 quorum were left to themselves, and got nothing done.
         Starved = "too few nodes went on, in vain",
+        /// A journal was trimmed past what some member had durably applied.
+        TrimmedPastMember = "a journal was trimmed past a member",
+        /// A node started with a peer's state.
+        SnapshotInstalled = "a snapshot was installed",
+        /// A candidate had to end for a snapshot.
+        InstalledInPhase1 = "a snapshot was installed in mid-phase-1",
+        /// Pieces were asked for again, and not from the first on.
+        SnapshotResumed = "a snapshot was resumed after a cut",
+        /// A node without a state got one.
+        StateRebuilt = "a lost state was rebuilt",
+        /// A leader gave way because its own disk stalled.
+        Stalled = "a leader's disk stalled",
         /// The liveness phase ran with a core smaller than the cluster.
         SmallCore = "a core smaller than the cluster went on",
     }
@@ -207,6 +225,12 @@ counted! {
         Flushed = "the state flushed, not reported",
         /// The journal was told to forget.
         Trimmed = "a trim queued",
+        /// A piece of a snapshot is staged, and the replica does not know.
+        Staged = "a piece staged, not reported",
+        /// A snapshot is whole and durable, and the replica does not know.
+        SnapshotComplete = "a snapshot staged, not installed",
+        /// The state is a peer's, and the journal has not forgotten what came with it.
+        Installed = "a snapshot installed, the journal not trimmed",
     }
 }
 

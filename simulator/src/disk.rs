@@ -91,6 +91,8 @@ pub(crate) struct Disk {
     pub(crate) slowness: u32,
     /// There is no room: every sync fails, and no journal is opened.
     pub(crate) full: bool,
+    /// There is little room: the node is told to write no records.
+    pub(crate) low: bool,
     /// The next sync fails.
     pub(crate) failing: bool,
 }
@@ -104,6 +106,7 @@ impl Disk {
             speed,
             slowness: 0,
             full: false,
+            low: false,
             failing: false,
         }
     }
@@ -179,6 +182,17 @@ impl Disk {
         self.store = old;
     }
 
+    /// A mutant's installation: the promise is reset.
+    pub(crate) fn forget_promise(&mut self) {
+        self.store.promised = Ballot::ZERO;
+    }
+
+    /// A mutant's installation: all votes are gone.
+    pub(crate) fn forget_votes(&mut self) {
+        let last = self.store.log.last();
+        self.store.log.forget(last);
+    }
+
     /// How far the journal will be trimmed once all that waits is done.
     pub(crate) fn trim_ahead(&self) -> Slot {
         let trims = self.queue.iter().filter_map(|job| match job {
@@ -220,9 +234,9 @@ impl Disk {
         self.store.gone || self.store.broken || !self.store.rotten.is_empty()
     }
 
-    /// What a process finds when it starts on this disk beside a state machine that is durable up to `applied`; or why the
-    /// journal is not opened (A6).
-    pub(crate) fn recover(&self, applied: Slot) -> Result<Recovered, String> {
+    /// What a process finds when it starts on this disk beside a state machine that is durable up to `applied`, and came from a
+    /// peer at `installed`; or why the journal is not opened (A6).
+    pub(crate) fn recover(&self, applied: Slot, installed: Slot) -> Result<Recovered, String> {
         let store = &self.store;
         if store.gone {
             return Err("there is no journal".to_owned());
@@ -230,16 +244,12 @@ impl Disk {
         if store.broken {
             return Err("a bad record, which is not a torn end".to_owned());
         }
-        if store.trimmed > applied {
-            return Err(format!(
-                "it begins behind slot {}, but the state is as of {applied}",
-                store.trimmed
-            ));
-        }
+        // What came with the state was never here as it was chosen (C3).
+        let trimmed = store.trimmed.max(installed);
         let chosen = store.chosen.max(applied);
         let mut log = Vec::new();
         let mut log_bytes = 0;
-        for slot in (store.trimmed.0 + 1..=store.log.last().0.max(chosen.0)).map(Slot) {
+        for slot in (trimmed.0 + 1..=store.log.last().0.max(chosen.0)).map(Slot) {
             match store.read(slot) {
                 Err(slot) if slot > applied => return Err(format!("slot {slot} cannot be read")),
                 Ok(None) if slot <= chosen => return Err(format!("slot {slot} is missing")),
@@ -252,7 +262,7 @@ impl Disk {
             promised: store.promised,
             chosen,
             applied,
-            trimmed: store.trimmed,
+            trimmed,
             log_bytes,
             log,
         })
@@ -322,7 +332,7 @@ mod tests {
             Err(Slot(2)),
             "what is queued is not read"
         );
-        let recovered = disk.recover(Slot::ZERO).expect("it is whole");
+        let recovered = disk.recover(Slot::ZERO, Slot::ZERO).expect("it is whole");
         assert_eq!(recovered.log.len(), 1, "what is queued is not durable");
     }
 
@@ -331,17 +341,27 @@ mod tests {
         let mut disk = disk();
         (1..=3).for_each(|id| disk.settle(&vote(id)));
         disk.store.rotten.insert(Slot(2));
-        assert!(disk.is_spoilt() && disk.recover(Slot(1)).is_err());
-        assert!(disk.recover(Slot(2)).is_ok(), "nobody reads what is applied");
+        assert!(disk.is_spoilt() && disk.recover(Slot(1), Slot::ZERO).is_err());
+        assert!(
+            disk.recover(Slot(2), Slot::ZERO).is_ok(),
+            "nobody reads what is applied"
+        );
         assert_eq!(disk.load(Slot(1), Slot(3), 1000), Err(Slot(2)));
         disk.settle(&vote(2));
-        assert!(disk.recover(Slot::ZERO).is_ok(), "it was written anew");
+        assert!(disk.recover(Slot::ZERO, Slot::ZERO).is_ok(), "it was written anew");
         disk.store.rotten.insert(Slot(1));
         disk.settle(&Job::Trim(Slot(1)));
-        assert!(!disk.is_spoilt() && disk.recover(Slot(1)).is_ok());
-        assert!(disk.recover(Slot::ZERO).is_err(), "the state is older than the journal");
+        assert!(!disk.is_spoilt() && disk.recover(Slot(1), Slot::ZERO).is_ok());
+        let behind = disk
+            .recover(Slot::ZERO, Slot::ZERO)
+            .expect("promises cannot be fetched again, a state can");
+        assert_eq!((behind.applied, behind.trimmed), (Slot::ZERO, Slot(1)));
+        let beside = disk
+            .recover(Slot(3), Slot(2))
+            .expect("what came with the state need not be here");
+        assert_eq!((beside.trimmed, beside.chosen), (Slot(2), Slot(3)));
         disk.wipe();
-        assert!(disk.recover(Slot(1)).is_err());
+        assert!(disk.recover(Slot(1), Slot::ZERO).is_err());
     }
 
     #[test]
@@ -354,7 +374,7 @@ mod tests {
             let (kept, lost) = disk.crash(&mut random);
             kept.iter().for_each(|job| disk.settle(job));
             assert_eq!(kept.len() + lost, 3);
-            let log = disk.recover(Slot::ZERO).expect("it is whole").log;
+            let log = disk.recover(Slot::ZERO, Slot::ZERO).expect("it is whole").log;
             assert!(log.iter().map(|(slot, _)| slot.0).eq(1..=kept.len() as u64));
             seen[kept.len()] = true;
         }

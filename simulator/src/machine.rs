@@ -62,6 +62,11 @@ impl Machine {
         self.apply(&[Entry { slot, value }], |_| false);
     }
 
+    /// What it is kept in.
+    pub(crate) fn tables(&self) -> &DiskTables {
+        self.store.tables()
+    }
+
     /// Takes out some of what compaction has left over; whether there was anything to look at.
     pub(crate) fn sweep(&mut self) -> bool {
         let swept = self.sweeper.step(STRIDE).expect("tables in memory do not fail");

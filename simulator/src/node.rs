@@ -8,6 +8,7 @@ use quorum::Incarnation;
 use crate::client::Op;
 use crate::clock::{Clock, Moment};
 use crate::cluster::event::Happening;
+use crate::cluster::snapshots::Transfers;
 use crate::coverage::Step;
 use crate::disk::{Disk, Store};
 use crate::machine::Machine;
@@ -29,9 +30,8 @@ pub(crate) struct Node {
     pub(crate) incarnation: Incarnation,
     /// It will not take part any more: its disk could not show itself to be whole, and nobody re-admits it.
     pub(crate) lost: bool,
-    /// Its state was restored from a backup, and its journal does not say that all is chosen which its peers may have trimmed
-    /// because this state once had it: it may need a snapshot (C3).
-    pub(crate) stranded: bool,
+    /// A peer's whole state, which the next start installs (C3).
+    pub(crate) incoming: Option<DiskTables>,
     /// Soon after how many more starts it dies.
     pub(crate) crash_loop: u32,
     /// A backup of the state, and how far it had come.
@@ -56,6 +56,9 @@ pub(crate) struct Process {
     pub(crate) machine: Machine,
     pub(crate) to_apply: VecDeque<Entry>,
     pub(crate) pending: BTreeMap<u64, Pending>,
+    pub(crate) transfers: Transfers,
+    /// It was not told that its disk has no room.
+    pub(crate) may_write: bool,
     /// The wake-up that is scheduled, and the deadline it is for.
     pub(crate) wake: Moment,
     pub(crate) deadline: (Time, Wake),
@@ -81,7 +84,18 @@ impl Node {
 
     /// Whether something on its disk is not what was written last, or it is lost altogether.
     pub(crate) fn is_spoilt(&self) -> bool {
-        self.lost || self.stranded || self.disk.is_spoilt()
+        self.cannot_run() || self.lacks_state()
+    }
+
+    /// Whether it does not start, or may not one day.
+    pub(crate) fn cannot_run(&self) -> bool {
+        self.lost || self.disk.is_spoilt()
+    }
+
+    /// Whether its state is older than its journal's beginning: it needs a snapshot. What a crash leaves in the queue may be a
+    /// trim.
+    pub(crate) fn lacks_state(&self) -> bool {
+        self.flushed < self.disk.trim_ahead()
     }
 
     /// Whether a process runs here and leads.

@@ -6,6 +6,7 @@ use storage::machine::Applied as Reply;
 
 use crate::checker::acknowledged::Acknowledged;
 use crate::checker::applied::Applied;
+use crate::checker::pieces::Pieces;
 use crate::checker::promises::Promises;
 use crate::checker::real_time::RealTime;
 use crate::checker::{
@@ -33,6 +34,7 @@ pub(crate) struct Oracle {
     acknowledged: Acknowledged,
     real_time: RealTime,
     reference: Reference,
+    pieces: Pieces,
     /// The last slot that the reference has.
     told: Slot,
     /// How far each state machine is durable.
@@ -54,6 +56,7 @@ impl Oracle {
             acknowledged: Acknowledged::default(),
             real_time: RealTime::default(),
             reference: Reference::new(),
+            pieces: Pieces::default(),
             told: Slot::ZERO,
             flushed: vec![Slot::ZERO; nodes],
             alpha: plan.configuration.alpha(),
@@ -86,6 +89,11 @@ impl Oracle {
     }
 
     // ---- processes ----
+
+    /// A process starts in the life of a disk in which the node is a member, with the promise that it found.
+    pub(crate) fn on_found(&mut self, seat: Seat, promised: Ballot) -> Verdict {
+        self.judge(self.promises.on_found(seat, promised))
+    }
 
     /// A process starts with this state machine; its number.
     pub(crate) fn on_start(&mut self, seat: Seat, machine: &Machine) -> Result<u64, crate::checker::Violation> {
@@ -272,14 +280,15 @@ impl Oracle {
         *flushed = slot.max(*flushed);
     }
 
-    /// How far a node may have said that its state is durable.
-    pub(crate) fn flushed(&self, seat: Seat) -> Slot {
-        self.flushed[seat.index()]
+    /// A journal is told to forget.
+    pub(crate) fn on_trim(&self, seat: Seat, slot: Slot, flushed: Slot) -> Verdict {
+        self.judge(floor::on_trim(seat, slot, flushed))
     }
 
-    /// A journal is told to forget.
-    pub(crate) fn on_trim(&self, seat: Seat, slot: Slot) -> Verdict {
-        self.judge(floor::on_trim(seat, slot, self.flushed[seat.index()]))
+    /// A piece of a snapshot is read for a peer: I21, equal slots give equal pieces.
+    pub(crate) fn on_piece(&mut self, seat: Seat, slot: Slot, number: u64, payload: &[u8]) -> Verdict {
+        let verdict = self.pieces.on_piece(seat, slot, number, payload);
+        self.judge(verdict)
     }
 
     // ---- clients ----

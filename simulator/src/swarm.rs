@@ -112,6 +112,10 @@ pub(crate) struct Tuning {
     pub(crate) cache_bytes: usize,
     pub(crate) keep_slots: u64,
     pub(crate) trim_step: u64,
+    pub(crate) max_log_slots: u64,
+    pub(crate) max_log_bytes: u64,
+    /// About how long a piece of a snapshot is.
+    pub(crate) piece_bytes: usize,
     pub(crate) page_bytes: usize,
     /// How long applying what waits takes, on average.
     pub(crate) apply: Duration,
@@ -190,9 +194,11 @@ impl Plan {
     /// The same run on disks that keep what was synced. The model knows no others.
     #[must_use]
     pub(crate) fn sparing_disks(mut self) -> Plan {
-        for strike in [Strike::BitRot, Strike::Wipe, Strike::OldState] {
+        for strike in [Strike::BitRot, Strike::Wipe, Strike::OldState, Strike::LostState] {
             self.faults.every.remove(&strike);
         }
+        // Nor does it know snapshots: nothing is trimmed that a member may need.
+        (self.tuning.max_log_slots, self.tuning.max_log_bytes) = (u64::MAX, u64::MAX);
         self
     }
 
@@ -302,7 +308,7 @@ fn how_often(strike: Strike) -> u32 {
         Strike::SlowDisk | Strike::Flap | Strike::Swizzle | Strike::SyncError => 200,
         Strike::Bridge | Strike::Ring | Strike::Scramble | Strike::Reset | Strike::Degrade => 150,
         Strike::CrashLoop | Strike::FullDisk | Strike::BitRot | Strike::ClockJump | Strike::ClockRate => 150,
-        Strike::Wipe | Strike::OldState => 100,
+        Strike::Wipe | Strike::OldState | Strike::LostState => 100,
     }
 }
 
@@ -358,5 +364,8 @@ fn tuning(random: &mut Random, heartbeat_interval: Duration, election_timeout: D
         apply: Duration::from_micros(random.magnitude(1, 2_000)),
         flush: election_timeout * random.magnitude(1, 32) as u32,
         measures: random.chance(800),
+        max_log_slots: *random.pick(&[u64::MAX, u64::MAX, 4, 30, 100, 400]),
+        max_log_bytes: *random.pick(&[u64::MAX, u64::MAX, 4 << 10, 64 << 10]),
+        piece_bytes: *random.pick(&[1 << 10, 4 << 10, 64 << 10, 1 << 20]),
     }
 }

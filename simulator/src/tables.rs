@@ -36,6 +36,47 @@ impl DiskTables {
         }
     }
 
+    /// Tables of the same kind that hold this.
+    pub(crate) fn beside(&self, memory: MemoryTables) -> DiskTables {
+        DiskTables {
+            memory: Arc::new(memory),
+            late: self.late.as_ref().map(|_| Arc::default()),
+        }
+    }
+
+    /// Only for a mutant: these rows, and the progress of other tables.
+    pub(crate) fn with_progress_of(&self, other: &DiskTables) -> DiskTables {
+        let copy = self.copy();
+        let mut batch = copy.memory.batch(64);
+        if let Some(progress) = other.memory.get(PROGRESS).expect("memory does not fail") {
+            batch.put(PROGRESS, &progress);
+        }
+        copy.memory.write(batch).expect("memory does not fail");
+        copy
+    }
+
+    /// Only for a mutant: one bit of the last row is not what it was.
+    pub(crate) fn taint(tables: &MemoryTables) {
+        let mut last = None;
+        tables
+            .scan(b"", None, &mut |key, value| {
+                if key.first() != Some(&LOCAL) && key != PROGRESS && !value.is_empty() {
+                    last = Some((key.to_vec(), value.to_vec()));
+                }
+                Step::Next
+            })
+            .expect("memory does not fail");
+        if let Some((key, mut value)) = last {
+            *value.last_mut().expect("it is not empty") ^= 1;
+            let mut batch = tables.batch(64);
+            batch.put(&key, &value);
+            tables
+                .write(batch)
+                .and_then(|()| tables.flush())
+                .expect("memory does not fail");
+        }
+    }
+
     /// A digest of everything in them that nodes share, but for what compaction at `compacted` leaves over.
     pub(crate) fn digest(&self, compacted: i64) -> u64 {
         let mut whole = 0u64;

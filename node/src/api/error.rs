@@ -50,7 +50,7 @@ pub fn of_failure(failure: Failure, status: &NodeStatus) -> Status {
             (Some(_), false) => "etcdserver: request timed out, possibly due to connection lost",
             (Some(_), true) => "etcdserver: request timed out",
         }),
-        Failure::NoSpace => Status::resource_exhausted("etcdserver: mvcc: database space exceeded"),
+        Failure::Refused(Refusal::NoSpace) => Status::resource_exhausted("etcdserver: mvcc: database space exceeded"),
         Failure::Stopping => unavailable("etcdserver: server stopped"),
     }
 }
@@ -155,7 +155,7 @@ mod tests {
                 "etcdserver: no quorum",
             ),
             (
-                of_failure(Failure::NoSpace, &healthy),
+                of_failure(Failure::Refused(Refusal::NoSpace), &healthy),
                 Code::ResourceExhausted,
                 "etcdserver: mvcc: database space exceeded",
             ),

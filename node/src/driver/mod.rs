@@ -282,6 +282,16 @@ impl Driver {
             Event::OutOfReach { trimmed } => {
                 info!(%trimmed, "every peer that answers has trimmed what this node misses: it asks for a copy of a peer's state");
             }
+            Event::SpaceExhausted => {
+                warn!("the disk has no room: this node takes no writes, does not vote and does not lead until it has");
+            }
+            Event::SpaceRegained => info!("the disk has room again"),
+            Event::Stalled { since } => {
+                warn!(
+                    ?since,
+                    "stepping down: this node's own disk has not finished a write for that long"
+                );
+            }
             Event::SnapshotBegun { peer, snapshot } => {
                 info!(%peer, slot = %snapshot.slot, "fetching a copy of a peer's state");
                 self.snapshots.begin(*peer);

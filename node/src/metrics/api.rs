@@ -98,12 +98,13 @@ impl Code {
 
 /// Why proposals are refused. `stale_ballot`, `epoch_mismatch` and `draining` stand in the catalogue for what the core
 /// will refuse later.
-const REJECTIONS: [&str; 8] = [
+const REJECTIONS: [&str; 9] = [
     "no_leader",
     "not_leader",
     "no_quorum",
     "overloaded",
     "too_large",
+    "no_space",
     "stale_ballot",
     "epoch_mismatch",
     "draining",
@@ -116,6 +117,7 @@ fn rejection(refusal: Refusal) -> &'static str {
         Refusal::NoQuorum => "no_quorum",
         Refusal::Overloaded => "overloaded",
         Refusal::TooLarge => "too_large",
+        Refusal::NoSpace => "no_space",
     }
 }
 
@@ -248,10 +250,6 @@ impl ApiMetrics {
             Err(Failure::Refused(refusal)) => {
                 inner.rejected.inc();
                 inner.rejections.with_label_values(&[rejection(*refusal)]).inc();
-            }
-            Err(Failure::NoSpace) => {
-                inner.rejected.inc();
-                inner.rejections.with_label_values(&["no_space"]).inc();
             }
             Err(Failure::Unknown(Doubt::TimedOut)) => inner.timed_out.inc(),
             Err(Failure::Unknown(Doubt::LeaderChanged) | Failure::Stopping) => inner.abandoned.inc(),

@@ -91,6 +91,9 @@ impl ConsensusMetrics {
             Event::Rejected { .. } => "rejected",
             Event::Overtaken { .. } => "overtaken",
             Event::OutOfReach { .. } => "out_of_reach",
+            Event::SpaceExhausted => "space_exhausted",
+            Event::SpaceRegained => "space_regained",
+            Event::Stalled { .. } => "stalled",
             Event::SnapshotBegun { .. } => "snapshot_begun",
             Event::SnapshotAbandoned { .. } => "snapshot_abandoned",
         };

@@ -11,8 +11,6 @@ pub enum Failure {
     Refused(Refusal),
     /// May or may not be done.
     Unknown(Doubt),
-    /// Certainly not done: this node's disk has less room than its reserve.
-    NoSpace,
     /// The node is stopping; may or may not be done.
     Stopping,
 }
@@ -25,9 +23,11 @@ impl fmt::Display for Failure {
             Failure::Refused(Refusal::NotLeader) => "not done: the leader changed before the request reached it",
             Failure::Refused(Refusal::Overloaded) => "not done: a queue is full",
             Failure::Refused(Refusal::TooLarge) => "not done: the command is larger than a slot of the log may be",
+            Failure::Refused(Refusal::NoSpace) => {
+                "not done: there is too little room on the disk of the node that was asked"
+            }
             Failure::Unknown(Doubt::LeaderChanged) => "perhaps done: the leader that had the request was deposed",
             Failure::Unknown(Doubt::TimedOut) => "perhaps done: no answer came in time",
-            Failure::NoSpace => "not done: there is too little room on the disk of the node that was asked",
             Failure::Stopping => "perhaps done: the node is stopping",
         })
     }

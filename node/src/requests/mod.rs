@@ -95,9 +95,6 @@ impl Requests {
     /// # Errors
     /// [`Failure::Refused`]: certainly not done. [`Failure::Unknown`]: perhaps done. [`Failure::Stopping`]: perhaps done.
     pub async fn propose(&self, command: Bytes, deadline: Duration) -> Result<Applied, Failure> {
-        if !self.shared.status.borrow().disk.enough {
-            return Err(Failure::NoSpace);
-        }
         let at = self.shared.clock.now() + deadline;
         let waiter = self.submit(|id| Input::Propose {
             id,
@@ -232,17 +229,6 @@ mod tests {
         };
         desk.waiters.applied(id, applied(2));
         assert_eq!(first.await, Ok(applied(2)));
-    }
-
-    #[tokio::test]
-    async fn a_node_without_room_takes_no_command_and_serves_reads() {
-        let mut status = NodeStatus::default();
-        status.disk.enough = false;
-        let (requests, mut desk) = open(Clock::start(), 8, status);
-        assert_eq!(requests.propose(Bytes::new(), LONG).await, Err(Failure::NoSpace));
-        let mut read = Box::pin(requests.read_barrier(LONG));
-        assert!(futures_pending(&mut read).await);
-        assert!(matches!(desk.inputs.recv().await, Some(Input::Read { .. })));
     }
 
     #[tokio::test]

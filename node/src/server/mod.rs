@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paxos::{Address, Replica};
+use paxos::{Address, Input, Replica};
 use prometheus::Registry;
 use storage::machine::{Limits, Reader};
 use storage::snapshot::Origin;
@@ -178,7 +178,9 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     })
     .map_err(during("cannot start the scrub"))?;
     let (sender, space) = watch::channel(Space::default());
-    let watchman = space::start(&settings.data_dir, settings.reserve_bytes, sender, |_| true)?;
+    let core = happenings.clone();
+    let told = move |enough| core.blocking_send(Happening::Input(Input::Space { enough })).is_ok();
+    let watchman = space::start(&settings.data_dir, settings.reserve_bytes, sender, told)?;
 
     let progress = Arc::<Progress>::default();
     let snapshots = start_snapshots(

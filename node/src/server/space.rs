@@ -28,7 +28,8 @@ pub(super) struct Watchman {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Asks once, then starts the thread. `told` hears whether there is enough room, at first and whenever that changes.
+/// Asks once, then starts the thread. There it tells when there is not enough room, and whenever that changes; `told` says whether
+/// anybody listens still.
 pub(super) fn start(
     dir: &Path,
     reserve: u64,
@@ -43,10 +44,10 @@ pub(super) fn start(
         unreadable: false,
     };
     let mut enough = watch.look(true);
-    if !enough {
-        told(false);
-    }
     let work = move || {
+        if !enough && !told(false) {
+            return;
+        }
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(watch.pause()) {
             let now = watch.look(enough);
             if now != enough && !told(now) {

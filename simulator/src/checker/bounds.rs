@@ -1,6 +1,6 @@
 //! I19, bounds: no queue grows without limit, no memory, and a process does not spin.
 
-use paxos::Status;
+use paxos::{Status, Write};
 
 use crate::checker::{Verdict, ensure};
 use crate::seat::Seat;
@@ -58,6 +58,17 @@ pub(crate) fn on_status(seat: Seat, status: &Status, plan: &Plan, writes: usize)
         Bounds,
         "{} commands wait at {seat}, more than {most}",
         status.queued
+    );
+    Ok(())
+}
+
+/// A process asks for a write; `room` says whether it was told that its disk has room for records (E5).
+pub(crate) fn on_write(seat: Seat, write: &Write, room: bool) -> Verdict {
+    ensure!(
+        room || write.records.is_empty(),
+        Bounds,
+        "{seat} writes {:?}, though it knows that its disk has no room",
+        write.records
     );
     Ok(())
 }

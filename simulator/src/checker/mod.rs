@@ -18,6 +18,7 @@ pub(crate) mod floor;
 pub(crate) mod membership;
 pub(crate) mod one_effect;
 pub(crate) mod one_value;
+pub(crate) mod pieces;
 pub(crate) mod promises;
 pub(crate) mod quorums_meet;
 pub(crate) mod real_time;

@@ -68,6 +68,17 @@ impl Promises {
         acceptor.durable = acceptor.durable.max(ballot_of(record));
     }
 
+    /// A process has found this promise on its disk.
+    pub(crate) fn on_found(&self, seat: Seat, promised: Ballot) -> Verdict {
+        let durable = self.acceptors[seat.index()].durable;
+        ensure!(
+            promised >= durable,
+            PromisesGrow,
+            "{seat} starts with a promise of {promised} after {durable} was durable there"
+        );
+        Ok(())
+    }
+
     /// A process starts from what is durable.
     pub(crate) fn on_start(&mut self, seat: Seat) {
         let acceptor = &mut self.acceptors[seat.index()];

@@ -124,8 +124,9 @@ impl Cluster {
         self.trace
             .line(|| format!("{now:?} {phase:?}: the core {core:?} goes on, nothing fails any more"));
         for seat in Seat::all(self.nodes.len()) {
+            self.set_room(seat, true)?;
             let node = &mut self.nodes[seat.index()];
-            (node.disk.slowness, node.disk.full, node.disk.failing) = (0, false, false);
+            (node.disk.slowness, node.disk.failing) = (0, false);
             if let Some(process) = &mut node.process {
                 process.doom = None;
             }
@@ -154,14 +155,21 @@ impl Cluster {
 
     /// Everybody whose disk is whole, or a random part of them that still holds a quorum of each phase.
     fn choose_core(&mut self) -> NodeSet {
-        let mut core = self.those(|node| !node.is_spoilt());
+        // A node that needs a snapshot can get one, but only those that do not can give it.
+        let whole = self.those(|node| !node.is_spoilt());
+        let mut core = self.those(|node| !node.cannot_run());
+        let quorums = &self.oracle.ledger().quorums;
+        if !quorums.is_phase1(whole) || !quorums.is_phase2(whole) {
+            return whole;
+        }
         if self.random.faults.chance(500) {
             return core;
         }
         for _ in 0..self.nodes.len() {
             let without = core.minus(NodeSet::single(self.random.faults.index(self.nodes.len()) as u8));
             let quorums = &self.oracle.ledger().quorums;
-            if quorums.is_phase1(without) && quorums.is_phase2(without) {
+            let kept = without & whole;
+            if quorums.is_phase1(kept) && quorums.is_phase2(kept) {
                 core = without;
             }
         }

@@ -1,15 +1,20 @@
 //! What goes wrong on disks, within what a cluster must survive: the nodes whose disks are whole always hold a quorum of
 //! each phase. So every chosen value has a whole copy among them (each phase-1 quorum meets each phase-2 quorum).
 
+use std::time::Duration;
+
+use paxos::Slot;
+use storage::tables::MemoryTables;
+
 use crate::adversary::Strike;
 use crate::checker::Verdict;
 use crate::coverage::Fault;
-use crate::node::Node;
 use crate::random::Random;
 use crate::seat::Seat;
+use crate::tables::DiskTables;
 
 use super::Cluster;
-use super::event::Event;
+use super::event::{Event, Happening};
 
 impl Cluster {
     pub(super) fn strike_disk(&mut self, strike: Strike, target: Seat, random: &mut Random) -> Verdict {
@@ -22,8 +27,14 @@ impl Cluster {
                 Ok(())
             }
             Strike::FullDisk => {
-                self.nodes[target.index()].disk.full = true;
-                self.tally.faults.hit(Fault::FullDisk);
+                // The driver keeps a reserve, and as a rule says so in time.
+                if random.chance(500) {
+                    self.tally.faults.hit(Fault::LowDisk);
+                    self.set_room(target, false)?;
+                } else {
+                    self.nodes[target.index()].disk.full = true;
+                    self.tally.faults.hit(Fault::FullDisk);
+                }
                 let span = self.lasting(random);
                 self.later(span, Event::MakeRoom { seat: target });
                 Ok(())
@@ -47,8 +58,23 @@ impl Cluster {
                 self.restore_state(target)?;
                 self.oracle.audit(self.holders())
             }
+            Strike::LostState => {
+                self.lose_state(target, random)?;
+                self.oracle.audit(self.holders())
+            }
             _ => unreachable!("{strike:?} is no fault of a disk"),
         }
+    }
+
+    /// A disk has little room, or enough again, and its node is told.
+    pub(super) fn set_room(&mut self, seat: Seat, enough: bool) -> Verdict {
+        let disk = &mut self.nodes[seat.index()].disk;
+        disk.full &= !enough;
+        if disk.low == enough {
+            disk.low = !enough;
+            self.later_at(Duration::ZERO, seat, Happening::Room { enough });
+        }
+        Ok(())
     }
 
     /// Whether those whose disks are whole still hold a quorum of each phase without this one.
@@ -66,7 +92,8 @@ impl Cluster {
         self.crash(seat)?;
         self.tally.faults.hit(Fault::Wiped);
         let node = &mut self.nodes[seat.index()];
-        (node.tables, node.flushed, node.backup) = (crate::tables::DiskTables::default(), paxos::Slot::ZERO, None);
+        (node.tables, node.flushed) = (DiskTables::default(), Slot::ZERO);
+        (node.backup, node.incoming) = (None, None);
         node.disk.wipe();
         self.start(seat)?;
         assert!(self.nodes[seat.index()].lost, "a node started on an empty disk");
@@ -77,28 +104,36 @@ impl Cluster {
     }
 
     /// The state is replaced by an older one, and the journal is not. If the journal still reaches back that far, nothing is
-    /// lost; if not, the node must notice.
+    /// lost; if not, the node needs a snapshot.
     fn restore_state(&mut self, seat: Seat) -> Verdict {
-        let spare = self.can_spare(seat);
         let node = &self.nodes[seat.index()];
         let Some((tables, flushed)) = &node.backup else {
             return Ok(());
         };
-        // What a crash leaves in the queue may be a trim.
-        let reaches = |node: &Node| *flushed >= node.disk.trim_ahead();
-        let stranded = node.disk.store().chosen < self.oracle.flushed(seat);
-        if node.lost || !(spare || (reaches(node) && !stranded)) {
+        let (tables, flushed) = (tables.copy(), *flushed);
+        if node.lost || !(flushed >= node.disk.trim_ahead() || self.can_spare(seat)) {
             return Ok(());
         }
-        let (tables, flushed) = (tables.copy(), *flushed);
         self.crash(seat)?;
         self.tally.faults.hit(Fault::OldState);
         let node = &mut self.nodes[seat.index()];
-        (node.tables, node.flushed) = (tables, flushed);
-        node.stranded |= stranded;
-        if node.disk.recover(flushed).is_err() {
-            return self.start(seat);
+        (node.tables, node.flushed, node.incoming) = (tables, flushed, None);
+        self.restart_later(seat);
+        Ok(())
+    }
+
+    /// The state is lost, and the journal is not: an empty state takes its place.
+    fn lose_state(&mut self, seat: Seat, random: &mut Random) -> Verdict {
+        if self.nodes[seat.index()].lost || !self.can_spare(seat) {
+            return Ok(());
         }
+        self.crash(seat)?;
+        self.tally.faults.hit(Fault::LostState);
+        let node = &mut self.nodes[seat.index()];
+        // Some of its next processes die at a step of getting another.
+        node.crash_loop += random.below(4) as u32;
+        let tables = node.tables.beside(MemoryTables::new());
+        (node.tables, node.flushed, node.incoming) = (tables, Slot::ZERO, None);
         self.restart_later(seat);
         Ok(())
     }

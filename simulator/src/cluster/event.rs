@@ -1,7 +1,7 @@
 //! What can happen next.
 
 use bytes::Bytes;
-use paxos::{Address, Slot};
+use paxos::{Address, Slot, SnapshotId};
 
 use crate::adversary::Strike;
 use crate::clock::Moment;
@@ -28,6 +28,17 @@ pub(crate) enum Happening {
         to: Slot,
         max_bytes: usize,
     },
+    /// Pieces of a snapshot are read for a peer.
+    ReadSnapshot {
+        peer: Address,
+        snapshot: Option<SnapshotId>,
+        from: u64,
+        count: u64,
+    },
+    /// The next piece of a peer's snapshot is staged.
+    Stage,
+    /// The process learns whether its disk has room.
+    Room { enough: bool },
     /// The process asked to be woken.
     Wake { at: Moment },
     /// The transport has measured its round trips.

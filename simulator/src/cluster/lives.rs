@@ -1,6 +1,7 @@
 //! The lives of a node's processes: starting on what the disk holds, dying, and dying at a step.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use paxos::{Ballot, Logged, Options, Recovered, Replica, Time, Wake};
 use quorum::Incarnation;
@@ -8,7 +9,7 @@ use quorum::Incarnation;
 use crate::checker::{Verdict, Violation};
 use crate::clock::{Clock, Moment};
 use crate::coverage::{Fault, Sometimes, Step};
-use crate::disk::Store;
+use crate::disk::{Job, Store};
 use crate::machine::Machine;
 use crate::mutant::Mutant;
 use crate::node::Process;
@@ -17,19 +18,32 @@ use crate::spec::SpecTrace;
 use crate::swarm::CLUSTER;
 
 use super::event::{Event, Happening};
+use super::snapshots::Transfers;
 use super::{Cluster, Phase};
 
 impl Cluster {
     /// Starts a process, if the disk can show that it is whole; otherwise its operator leaves it down (A6).
     pub(super) fn start(&mut self, seat: Seat) -> Verdict {
         let now = self.now;
+        self.install(seat);
+        let installed = self.installed(seat);
         let node = &mut self.nodes[seat.index()];
         let machine = Machine::open(node.tables.clone());
-        let recovered = node.disk.recover(machine.applied());
+        let recovered = node.disk.recover(machine.applied(), installed);
         if node.disk.full && recovered.is_ok() {
             self.tally.sometimes.hit(Sometimes::NoRoom);
             self.restart_later(seat);
             return Ok(());
+        }
+        if recovered.is_ok() && installed > node.disk.trim_ahead() {
+            // A7: the journal forgets what the new state stands for.
+            if self.random.disk.chance(50) && self.phase == Phase::Storm {
+                self.tally.steps.hit(Step::Installed);
+                self.restart_later(seat);
+                return Ok(());
+            }
+            self.oracle.on_trim(seat, installed, node.flushed)?;
+            node.disk.submit(Job::Trim(installed));
         }
         match recovered {
             Ok(recovered) => self.begin(seat, machine, recovered),
@@ -60,6 +74,9 @@ impl Cluster {
             let (random, chosen) = (&mut self.random.process, recovered.chosen);
             recovered.log.retain(|(slot, _)| *slot <= chosen || !random.chance(500));
         }
+        if self.nodes[seat.index()].incarnation == Incarnation(1) {
+            self.oracle.on_found(seat, recovered.promised)?;
+        }
         let chosen = recovered.chosen.max(machine.applied());
         self.for_spec(|spec| spec.on_start(seat, recovered.promised, chosen));
         let boot = self.oracle.on_start(seat, &machine)?;
@@ -89,6 +106,8 @@ impl Cluster {
             machine,
             to_apply: VecDeque::new(),
             pending: BTreeMap::new(),
+            transfers: Transfers::default(),
+            may_write: true,
             wake: Moment(u64::MAX),
             deadline: (Time::NEVER, Wake::Never),
             idle_wakes: 0,
@@ -102,6 +121,9 @@ impl Cluster {
         self.later_at(flush, seat, Happening::Flush);
         if self.plan.tuning.measures {
             self.later_at(self.plan.tuning.heartbeat_interval, seat, Happening::Measure);
+        }
+        if self.nodes[seat.index()].disk.low {
+            self.later_at(Duration::ZERO, seat, Happening::Room { enough: false });
         }
         if self.dies_at(seat, Step::Started)? {
             return Ok(());
@@ -127,8 +149,8 @@ impl Cluster {
             max_queued_bytes: tuning.max_queued.saturating_mul(tuning.max_batch_bytes),
             cache_bytes: tuning.cache_bytes,
             keep_slots: tuning.keep_slots,
-            max_log_slots: u64::MAX,
-            max_log_bytes: u64::MAX,
+            max_log_slots: tuning.max_log_slots,
+            max_log_bytes: tuning.max_log_bytes,
             trim_step: tuning.trim_step,
             page_bytes: tuning.page_bytes,
         }

@@ -13,6 +13,7 @@ mod notes;
 mod perform;
 mod post;
 mod requests;
+pub(crate) mod snapshots;
 mod strikes;
 
 use std::collections::VecDeque;
@@ -127,7 +128,7 @@ impl Cluster {
             paused: false,
             incarnation: Incarnation(1),
             lost: false,
-            stranded: false,
+            incoming: None,
             crash_loop: 0,
             backup: None,
             waiting: VecDeque::new(),
@@ -228,10 +229,7 @@ impl Cluster {
                 self.nodes[seat.index()].disk.slowness = 0;
                 Ok(())
             }
-            Event::MakeRoom { seat } => {
-                self.nodes[seat.index()].disk.full = false;
-                Ok(())
-            }
+            Event::MakeRoom { seat } => self.set_room(seat, true),
         }
     }
 

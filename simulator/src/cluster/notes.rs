@@ -42,6 +42,10 @@ impl Cluster {
                 (process.prepares, process.leads) = (false, Some(*ballot));
                 Some(Sometimes::Elected)
             }
+            Note::Stalled { .. } => {
+                (process.prepares, process.leads) = (false, None);
+                Some(Sometimes::Stalled)
+            }
             Note::SteppedDown { .. } => {
                 (process.prepares, process.leads) = (false, None::<Ballot>);
                 Some(Sometimes::SteppedDown)

@@ -57,6 +57,19 @@ impl Cluster {
                 to,
                 max_bytes,
             } => self.on_load(seat, peer, from, to, max_bytes),
+            Happening::ReadSnapshot {
+                peer,
+                snapshot,
+                from,
+                count,
+            } => self.on_read_snapshot(seat, peer, snapshot, (from, count))?,
+            Happening::Room { enough } => {
+                if let Some(process) = self.process(seat) {
+                    process.may_write = enough;
+                }
+                self.step(seat, Input::Space { enough });
+            }
+            Happening::Stage => self.on_stage(seat)?,
             Happening::Wake { at } => return self.on_wake(seat, at),
             Happening::Measure => self.on_measure(seat),
         }
@@ -204,7 +217,8 @@ impl Cluster {
         if !self.plan.is(Mutant::ClaimFlushed) {
             process.machine.flush();
             node.flushed = applied;
-            if self.plan.faults.every.contains_key(&Strike::OldState) && self.random.disk.chance(200) {
+            let kept = self.plan.faults.every.contains_key(&Strike::OldState) || self.plan.is(Mutant::SnapshotBehind);
+            if kept && self.random.disk.chance(200) {
                 node.backup = Some((node.tables.copy(), applied));
             }
             self.oracle.on_flushed(seat, applied);
@@ -346,6 +360,8 @@ impl Cluster {
                         messages(&write.then)
                     )
                 });
+                let room = self.process(seat).is_none_or(|process| process.may_write);
+                self.oracle.judge(bounds::on_write(seat, &write, room))?;
                 self.for_spec(|spec| spec.on_write(seat, &write));
                 self.oracle.on_write(self.address(seat), &write, &mut self.tally)?;
                 let early = if self.plan.is(Mutant::AcknowledgeBeforeSync) {
@@ -399,20 +415,17 @@ impl Cluster {
                 self.trace
                     .line(|| format!("               {seat} trims its journal to {slot}"));
                 self.tally.sometimes.hit(Sometimes::JournalTrimmed);
-                self.oracle.on_trim(seat, slot)?;
+                if self.nodes.iter().any(|node| node.flushed < slot) {
+                    self.tally.sometimes.hit(Sometimes::TrimmedPastMember);
+                }
+                self.oracle.on_trim(seat, slot, self.nodes[seat.index()].flushed)?;
                 self.nodes[seat.index()].disk.submit(Job::Trim(slot));
                 Ok(())
             }
-            // Copies of the state are not served here yet: whoever asks is told so.
-            Output::ReadSnapshot { peer, snapshot, .. } => {
-                self.step(seat, Input::SnapshotGone { peer, snapshot });
-                Ok(())
+            snapshot
+            @ (Output::ReadSnapshot { .. } | Output::StageSnapshot { .. } | Output::InstallSnapshot { .. }) => {
+                self.perform_snapshot(seat, snapshot)
             }
-            Output::StageSnapshot { snapshot, .. } => {
-                self.step(seat, Input::SnapshotRefused { snapshot });
-                Ok(())
-            }
-            Output::InstallSnapshot { .. } => Ok(()),
             Output::Event(note) => {
                 self.trace.line(|| format!("               {seat} notes {note:?}"));
                 self.on_note(seat, &note);

@@ -112,7 +112,8 @@ impl Cluster {
             | Strike::SyncError
             | Strike::BitRot
             | Strike::Wipe
-            | Strike::OldState => self.strike_disk(strike, target, random),
+            | Strike::OldState
+            | Strike::LostState => self.strike_disk(strike, target, random),
         }
     }
 

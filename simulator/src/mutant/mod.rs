@@ -37,6 +37,14 @@ pub enum Mutant {
     LoseSynced,
     /// A6 broken: a node that lost its disk starts on an empty one as if it were the same.
     Amnesia,
+    /// C3 broken: a snapshot says that it is newer than the rows in it.
+    SnapshotBehind,
+    /// C3 broken: what a piece's checksum says is not heeded.
+    PieceUnverified,
+    /// A7 broken: with a snapshot the promise is reset.
+    InstallResetsPromise,
+    /// A7 broken: with a snapshot all votes go, those above it as well.
+    InstallDropsVotes,
     /// A rule of the core is broken.
     Core(paxos::mutant::Mutant),
 }
@@ -54,6 +62,10 @@ pub const MUTANTS: &[(&str, Mutant, &str)] = &[
     ("unknown-is-refused", Mutant::UnknownIsRefused, "X2"),
     ("lose-synced", Mutant::LoseSynced, "A2"),
     ("amnesia", Mutant::Amnesia, "A6"),
+    ("snapshot-behind", Mutant::SnapshotBehind, "C3"),
+    ("piece-unverified", Mutant::PieceUnverified, "C3"),
+    ("install-resets-promise", Mutant::InstallResetsPromise, "A7"),
+    ("install-drops-votes", Mutant::InstallDropsVotes, "A7"),
 ];
 
 impl Mutant {
@@ -128,7 +140,9 @@ impl Mutant {
             Mutant::ReadLocally => "40",
             Mutant::LoseSynced => "34, 35",
             Mutant::Amnesia => "36",
-            Mutant::ApplyTwice | Mutant::SkipEntry | Mutant::UnknownIsRefused => "",
+            Mutant::SnapshotBehind => "67",
+            Mutant::InstallResetsPromise | Mutant::InstallDropsVotes => "69",
+            Mutant::ApplyTwice | Mutant::SkipEntry | Mutant::UnknownIsRefused | Mutant::PieceUnverified => "",
         }
     }
 

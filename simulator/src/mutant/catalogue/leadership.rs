@@ -2,6 +2,7 @@
 
 use super::Expected::Survives;
 use super::{Chapter, Entry};
+use crate::checker::Property::Bounds;
 
 const QUIET: &str =
     "Nothing wrong is ever said: rules with an E decide only who leads when. Golden scripts of the core hold this one.";
@@ -64,6 +65,14 @@ luck.",
             change: "A follower goes on waiting for a leader that says that it hears no phase-2 quorum.",
             outcome: QUIET,
             expected: Survives(&[]),
+        },
+        Entry {
+            name: "space-ignored",
+            title: "Writing on a full disk",
+            change: "A node that was told that its disk has no room goes on as before.",
+            outcome: "Its next write fails, and its process ends, again and again; and it cannot even forget what it could do without, which \
+would make room.",
+            expected: Survives(&[Bounds]),
         },
     ],
 };

@@ -84,7 +84,8 @@ take that value for the chosen one, by the rule on announcements above.",
 
 pub(super) const TRIMMING: Chapter = Chapter {
     title: "Forgetting again",
-    introduction: "Journals do not grow for ever: what the state machine holds durably everywhere may go.",
+    introduction: "Journals do not grow for ever: what the state machine holds durably everywhere may go, and what it holds durably here \
+must go once the log has reached its limits.",
     entries: &[
         Entry {
             name: "trimmed-unflushed",
@@ -104,17 +105,16 @@ pub(super) const TRIMMING: Chapter = Chapter {
             name: "trimmed-alone",
             title: "Trimmed without asking the others",
             change: "A node trims its journal behind its own state machine, whether or not every member has got that far.",
-            outcome: "Nothing wrong is said. A member that was away for long finds nobody who can still tell it what it missed, and stays \
-behind until it can be given a copy of the state.",
+            outcome: "Nothing wrong is said. But a member that is merely slow must fetch a whole copy of the state for want of a few entries, and \
+where the network brings the copy's pieces out of order it is still at it long after the others have nothing more to do.",
             expected: Stuck,
         },
         Entry {
             name: "trimmed-untold",
             title: "No word about what is gone",
             change: "A node that is asked for trimmed slots does not answer.",
-            outcome: "Nothing wrong is said and nobody waits who would not wait anyway, but the operator never hears that a node is out of \
-reach. A golden script of the core holds this rule.",
-            expected: Survives(&[]),
+            outcome: "Nothing wrong is said, but a member that is behind every log never learns that it needs a snapshot, and stays behind.",
+            expected: Stuck,
         },
     ],
 };

@@ -10,6 +10,7 @@ mod missing;
 mod phases;
 mod quorums;
 mod reads;
+mod snapshots;
 
 pub use missing::{MISSING, Missing};
 
@@ -62,6 +63,7 @@ pub const CATALOGUE: &[Chapter] = &[
     log::RECOVERY,
     learning::LEARNING,
     learning::TRIMMING,
+    snapshots::SNAPSHOTS,
     reads::READS,
     clients::CLIENTS,
     leadership::LEADERSHIP,
