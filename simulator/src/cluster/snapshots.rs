@@ -8,6 +8,7 @@ use paxos::{Address, Input, Output, Slot, SnapshotId};
 use storage::snapshot::{MemorySink, Origin, Source, Staging, installed};
 use storage::tables::{FrozenMemory, Tables};
 
+use crate::adversary::Strike;
 use crate::checker::Verdict;
 use crate::coverage::{Fault, Sometimes, Step};
 use crate::machine::Machine;
@@ -17,8 +18,8 @@ use crate::swarm::CLUSTER;
 use crate::tables::DiskTables;
 use crate::trace::digest;
 
-use super::Cluster;
 use super::event::{Event, Happening};
+use super::{Cluster, Phase};
 
 /// Most snapshots that a process serves at the same time.
 const SERVED: usize = 2;
@@ -203,6 +204,7 @@ impl Cluster {
     /// A process puts the next piece beside its state.
     pub(super) fn on_stage(&mut self, seat: Seat) -> Verdict {
         let damaged = self.plan.weather.damage > 0 && self.random.disk.chance(20);
+        let doomed = self.draw_snapshot_doom();
         let unverified = self.plan.is(Mutant::PieceUnverified);
         let Some(process) = self.process(seat) else {
             return Ok(());
@@ -211,6 +213,9 @@ impl Cluster {
         let Some(piece) = transfers.to_stage.pop_front() else {
             return Ok(());
         };
+        if piece.number == 0 && doomed.is_some() {
+            process.doom = doomed;
+        }
         let more = !transfers.to_stage.is_empty();
         let mut payload = piece.payload.to_vec();
         if damaged {
@@ -253,6 +258,16 @@ impl Cluster {
         let number = piece.number;
         self.step(seat, Input::SnapshotStaged { snapshot, number });
         Ok(())
+    }
+
+    /// Snapshots are rare, and strikes that fall at any time would hardly ever meet one: some are met on purpose.
+    fn draw_snapshot_doom(&mut self) -> Option<(Step, u32)> {
+        let may = self.phase == Phase::Storm && self.plan.faults.every.contains_key(&Strike::CrashAtStep);
+        if !may || !self.random.process.chance(300) {
+            return None;
+        }
+        let steps = [Step::Staged, Step::SnapshotComplete, Step::Installed];
+        Some((*self.random.process.pick(&steps), 0))
     }
 
     /// What a start does first: a whole snapshot takes the place of the state, if it is newer, and not older than the journal.
