@@ -8,6 +8,7 @@
 //! The process ends with [`Output::InstallSnapshot`], and the next one starts from what is then on the disk, by the same
 //! path as after a crash.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -50,6 +51,8 @@ struct Transfer {
     asked: u64,
     /// Pieces below this one were given to the state machine.
     received: u64,
+    /// Pieces that overtook others, whether they are the last, and what is in them: fewer than the window has.
+    early: BTreeMap<u64, (bool, Bytes)>,
     /// Pieces below this one are staged.
     staged: u64,
     /// How many there are, once the last is here.
@@ -158,6 +161,7 @@ impl Replica {
             snapshot: None,
             asked: 0,
             received: 0,
+            early: BTreeMap::new(),
             staged: 0,
             length: None,
             attempts: 0,
@@ -245,12 +249,10 @@ impl Replica {
         let Some(transfer) = &mut self.snapshots.transfer else {
             return;
         };
-        // Of another attempt, repeated, or behind a piece that was lost.
-        let strange = transfer.snapshot.is_some_and(|known| known != snapshot);
-        if transfer.peer != from || strange || number != transfer.received || number >= transfer.asked {
-            return;
-        }
-        if transfer.length.is_some() || self.space.is_exhausted() {
+        // Of another attempt, or repeated. Which snapshot it is, only the first piece says: another may be of an earlier one.
+        let known = transfer.snapshot.map_or(number == 0, |known| known == snapshot);
+        let wanted = (transfer.received..transfer.asked).contains(&number) && transfer.length.is_none();
+        if transfer.peer != from || !known || !wanted || self.space.is_exhausted() {
             return;
         }
         let first = transfer.snapshot.is_none();
@@ -258,8 +260,7 @@ impl Replica {
             return self.abandon_snapshot(Abandoned::Old);
         }
         transfer.snapshot = Some(snapshot);
-        transfer.received += 1;
-        transfer.length = last.then_some(transfer.received);
+        transfer.early.insert(number, (last, payload));
         transfer.attempts = 0;
         transfer.due = now + patience;
         if first {
@@ -268,12 +269,28 @@ impl Replica {
                 snapshot,
             });
         }
-        self.output(Output::StageSnapshot {
-            snapshot,
-            number,
-            last,
-            payload,
-        });
+        self.stage_pieces(snapshot);
+    }
+
+    /// Gives the state machine what is here without a gap.
+    fn stage_pieces(&mut self, snapshot: SnapshotId) {
+        while let Some(transfer) = &mut self.snapshots.transfer {
+            let number = transfer.received;
+            let Some((last, payload)) = transfer.early.remove(&number) else {
+                return;
+            };
+            transfer.received += 1;
+            if last {
+                transfer.length = Some(transfer.received);
+                transfer.early.clear();
+            }
+            self.output(Output::StageSnapshot {
+                snapshot,
+                number,
+                last,
+                payload,
+            });
+        }
     }
 
     /// The state machine has taken a piece. The last one makes the snapshot whole, verified and durable.

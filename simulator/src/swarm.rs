@@ -366,6 +366,6 @@ fn tuning(random: &mut Random, heartbeat_interval: Duration, election_timeout: D
         measures: random.chance(800),
         max_log_slots: *random.pick(&[u64::MAX, u64::MAX, 4, 30, 100, 400]),
         max_log_bytes: *random.pick(&[u64::MAX, u64::MAX, 4 << 10, 64 << 10]),
-        piece_bytes: *random.pick(&[1 << 10, 4 << 10, 64 << 10, 1 << 20]),
+        piece_bytes: *random.pick(&[128, 512, 4 << 10, 1 << 20]),
     }
 }

@@ -203,19 +203,18 @@ impl Cluster {
 
     /// A process puts the next piece beside its state.
     pub(super) fn on_stage(&mut self, seat: Seat) -> Verdict {
-        let damaged = self.plan.weather.damage > 0 && self.random.disk.chance(20);
-        let doomed = self.draw_snapshot_doom();
+        let damaged = self.phase == Phase::Storm && self.plan.weather.damage > 0 && self.random.disk.chance(100);
         let unverified = self.plan.is(Mutant::PieceUnverified);
+        let next = |process: &mut crate::node::Process| process.transfers.to_stage.pop_front();
+        let Some(piece) = self.process(seat).and_then(next) else {
+            return Ok(());
+        };
+        let doomed = (piece.number == 0).then(|| self.draw_snapshot_doom()).flatten();
         let Some(process) = self.process(seat) else {
             return Ok(());
         };
+        process.doom = doomed.or(process.doom);
         let transfers = &mut process.transfers;
-        let Some(piece) = transfers.to_stage.pop_front() else {
-            return Ok(());
-        };
-        if piece.number == 0 && doomed.is_some() {
-            process.doom = doomed;
-        }
         let more = !transfers.to_stage.is_empty();
         let mut payload = piece.payload.to_vec();
         if damaged {
