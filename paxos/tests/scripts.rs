@@ -347,6 +347,7 @@ fn scripts_see_the_rules_that_no_checker_can() {
     use paxos::mutant::{Mutant, set};
     let quiet = [
         Mutant::MachineOutrun,
+        Mutant::TrimmedAlone,
         Mutant::TrimmedUntold,
         Mutant::SpaceIgnored,
         Mutant::RejectIgnored,
