@@ -12,6 +12,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quorum::{Configuration, Epoch, Incarnation, NodeId};
 
 use crate::ballot::{Ballot, Slot};
+use crate::change::{Change, Objection, Waivers};
+use crate::configurations::Configurations;
 use crate::effect::{Logged, Refusal};
 use crate::message::{Address, ClusterId, Envelope, Message, SnapshotId, Vote};
 use crate::value::{Batch, Command, CommandId, Value};
@@ -106,6 +108,8 @@ record! {
     Command { id, payload }
     Vote { slot, ballot, value }
     SnapshotId { slot, serial }
+    Change { id, configuration }
+    Waivers { behind, one_disk, one_zone }
 }
 
 impl Field for bool {
@@ -198,8 +202,12 @@ impl Field for Refusal {
             Refusal::Overloaded => 3,
             Refusal::TooLarge => 4,
             Refusal::NoSpace => 5,
+            Refusal::Change(_) => 6,
         };
         tag.put(out);
+        if let Refusal::Change(objection) = self {
+            objection.put(out);
+        }
     }
     fn read(input: &mut Bytes) -> Result<Self, CodecError> {
         Ok(match u8::read(input)? {
@@ -209,8 +217,98 @@ impl Field for Refusal {
             3 => Refusal::Overloaded,
             4 => Refusal::TooLarge,
             5 => Refusal::NoSpace,
+            6 => Refusal::Change(Objection::read(input)?),
             tag => return Err(CodecError::UnknownTag { of: "refusal", tag }),
         })
+    }
+}
+
+impl Field for Objection {
+    fn put(&self, out: &mut BytesMut) {
+        let tagged = |out: &mut BytesMut, tag: u8, number: u64| {
+            tag.put(out);
+            number.put(out);
+        };
+        match self {
+            Objection::Epoch { newest } => tagged(out, 0, newest.0),
+            Objection::Pending { from } => tagged(out, 1, from.0),
+            Objection::Alpha { alpha } => tagged(out, 2, *alpha),
+            Objection::EarlierLife { node } => tagged(out, 3, node.0),
+            Objection::Unsettled { newest } => tagged(out, 4, newest.0),
+            Objection::Behind { caught_up, voters } => {
+                5_u8.put(out);
+                caught_up.put(out);
+                voters.put(out);
+            }
+            Objection::OneDisk { node } => tagged(out, 6, node.0),
+            Objection::OneZone { node } => tagged(out, 7, node.0),
+        }
+    }
+    fn read(input: &mut Bytes) -> Result<Self, CodecError> {
+        Ok(match u8::read(input)? {
+            0 => Objection::Epoch {
+                newest: Field::read(input)?,
+            },
+            1 => Objection::Pending {
+                from: Field::read(input)?,
+            },
+            2 => Objection::Alpha {
+                alpha: Field::read(input)?,
+            },
+            3 => Objection::EarlierLife {
+                node: Field::read(input)?,
+            },
+            4 => Objection::Unsettled {
+                newest: Field::read(input)?,
+            },
+            5 => Objection::Behind {
+                caught_up: Field::read(input)?,
+                voters: Field::read(input)?,
+            },
+            6 => Objection::OneDisk {
+                node: Field::read(input)?,
+            },
+            7 => Objection::OneZone {
+                node: Field::read(input)?,
+            },
+            tag => return Err(CodecError::UnknownTag { of: "objection", tag }),
+        })
+    }
+}
+
+impl Field for Configuration {
+    fn put(&self, out: &mut BytesMut) {
+        let bytes = postcard::to_allocvec(self).expect("a configuration is plain data");
+        Bytes::from(bytes).put(out);
+    }
+    fn read(input: &mut Bytes) -> Result<Self, CodecError> {
+        let bytes = Bytes::read(input)?;
+        let (configuration, rest) =
+            postcard::take_from_bytes::<Configuration>(&bytes).map_err(|_| CodecError::Configuration)?;
+        if rest.is_empty() {
+            Ok(configuration)
+        } else {
+            Err(CodecError::Long)
+        }
+    }
+}
+
+impl Field for (Slot, Configuration) {
+    fn put(&self, out: &mut BytesMut) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+    fn read(input: &mut Bytes) -> Result<Self, CodecError> {
+        Ok((Field::read(input)?, Field::read(input)?))
+    }
+}
+
+impl Field for Configurations {
+    fn put(&self, out: &mut BytesMut) {
+        self.entries().to_vec().put(out);
+    }
+    fn read(input: &mut Bytes) -> Result<Self, CodecError> {
+        Configurations::from_entries(Field::read(input)?).ok_or(CodecError::Configuration)
     }
 }
 
@@ -222,10 +320,9 @@ impl Field for Value {
                 out.put_u8(1);
                 batch.as_bytes().put(out);
             }
-            Value::Reconfigure(configuration) => {
+            Value::Reconfigure(change) => {
                 out.put_u8(2);
-                let bytes = postcard::to_allocvec(&**configuration).expect("a configuration is plain data");
-                Bytes::from(bytes).put(out);
+                change.put(out);
             }
         }
     }
@@ -233,15 +330,7 @@ impl Field for Value {
         Ok(match u8::read(input)? {
             0 => Value::Noop,
             1 => Value::Commands(Batch::from_bytes(Bytes::read(input)?).map_err(|_| CodecError::Batch)?),
-            2 => {
-                let bytes = Bytes::read(input)?;
-                let (configuration, rest) =
-                    postcard::take_from_bytes::<Configuration>(&bytes).map_err(|_| CodecError::Configuration)?;
-                if !rest.is_empty() {
-                    return Err(CodecError::Long);
-                }
-                Value::Reconfigure(Box::new(configuration))
-            }
+            2 => Value::Reconfigure(Box::new(Change::read(input)?)),
             tag => return Err(CodecError::UnknownTag { of: "value", tag }),
         })
     }
@@ -301,8 +390,8 @@ messages! {
     7 Reject { ballot, promised }
     8 Decided { ballot, chosen }
     9 Commit { ballot, chosen }
-    10 Heartbeat { ballot, round, chosen, horizon, everywhere, healthy }
-    11 HeartbeatAck { ballot, round, chosen, flushed }
+    10 Heartbeat { ballot, round, chosen, horizon, everywhere, healthy, oldest }
+    11 HeartbeatAck { ballot, round, chosen, flushed, kept }
     12 Forward { ballot, number, commands }
     13 ForwardRefused { ballot, boot, reason, sequences }
     14 ReadIndex { boot, batch }
@@ -313,6 +402,8 @@ messages! {
     19 AskSnapshot { least, snapshot, from, count }
     20 SnapshotPiece { snapshot, number, last, payload }
     21 SnapshotGone { snapshot }
+    30 ForwardChange { ballot, number, change, waivers }
+    31 Retired { epoch }
 }
 record! { Envelope { cluster, from, to, epoch, message } }
 
@@ -345,6 +436,24 @@ impl Envelope {
     /// # Errors
     /// [`CodecError`] if the bytes are not exactly one envelope.
     pub fn decode(bytes: Bytes) -> Result<Envelope, CodecError> {
+        whole(bytes)
+    }
+}
+
+impl Configurations {
+    /// The configurations as bytes, for state and journal.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        self.put(&mut out);
+        out.freeze()
+    }
+
+    /// Configurations from bytes.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are not exactly that.
+    pub fn decode(bytes: Bytes) -> Result<Configurations, CodecError> {
         whole(bytes)
     }
 }

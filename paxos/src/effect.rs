@@ -4,9 +4,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
-use quorum::{Configuration, NodeId};
+use quorum::{Configuration, Epoch, NodeId};
 
 use crate::ballot::{Ballot, Slot};
+use crate::change::{Objection, Waivers};
+use crate::configurations::Configurations;
 use crate::message::{Address, ClusterId, Envelope, SnapshotId};
 use crate::time::Time;
 use crate::value::Value;
@@ -30,6 +32,18 @@ pub enum Input {
         id: RequestId,
         /// The command in the state machine's encoding.
         payload: Bytes,
+        /// When waiting is pointless.
+        deadline: Time,
+    },
+    /// An operator of this node wants another configuration. Whatever node leads is asked; the outcome is
+    /// [`Outcome::Reconfigured`], or a refusal or doubt as for a command. Nothing is lost by asking twice (R2).
+    Reconfigure {
+        /// The request, larger than every earlier one of this process.
+        id: RequestId,
+        /// The configuration, with the epoch after the one that it is to follow.
+        configuration: Configuration,
+        /// What the operator accepts (R5, R7).
+        waivers: Waivers,
         /// When waiting is pointless.
         deadline: Time,
     },
@@ -197,6 +211,9 @@ pub enum Record {
     },
     /// Every slot up to here is chosen, and its entry in the journal is the chosen value.
     Chosen(Slot),
+    /// R2: the configurations as of a slot that is known to be chosen. Replaces what was recorded before, and outlasts both
+    /// the slots that brought them and the state.
+    Configurations(Configurations),
 }
 
 /// What the journal holds for one slot.
@@ -232,6 +249,15 @@ pub struct Entry {
 pub enum Outcome {
     /// The read may be served from this node's state, which has applied at least this slot.
     Read(Slot),
+    /// The change of configuration is chosen and takes effect.
+    Reconfigured {
+        /// Its number.
+        epoch: Epoch,
+        /// The slot in which it was chosen.
+        slot: Slot,
+        /// The first slot that it governs.
+        from: Slot,
+    },
     /// Certainly not done.
     Refused(Refusal),
     /// May or may not be done.
@@ -253,6 +279,8 @@ pub enum Refusal {
     TooLarge,
     /// This node's disk has no room.
     NoSpace,
+    /// The change of configuration is not made.
+    Change(Objection),
 }
 
 /// Why it is not known whether a command was done.
@@ -337,6 +365,50 @@ pub enum Event {
         /// Which.
         snapshot: SnapshotId,
     },
+    /// A change of configuration is chosen and takes effect (R2): whom this node talks to may have changed
+    /// ([`Replica::contacts`](crate::Replica::contacts)).
+    ChangeChosen {
+        /// Its number.
+        epoch: Epoch,
+        /// The slot in which it was chosen.
+        slot: Slot,
+        /// The first slot that it governs.
+        from: Slot,
+    },
+    /// A change of configuration is chosen and takes no effect (R2).
+    ChangeVoid {
+        /// The slot.
+        slot: Slot,
+        /// Why.
+        objection: Objection,
+    },
+    /// At the leader: a phase-1 quorum of a new configuration has promised, so it may propose in its slots (R3).
+    ConfigurationOpened {
+        /// Its number.
+        epoch: Epoch,
+    },
+    /// Every slot before the first of the newest configuration is chosen: it governs all that follows.
+    InForce {
+        /// Its number.
+        epoch: Epoch,
+    },
+    /// R6: the configurations before this one are not needed any more. At the leader first, which tells the others.
+    ConfigurationRetired {
+        /// The number of the one that took over.
+        epoch: Epoch,
+        /// Who was a member and is none any more: these nodes may be switched off.
+        left: Vec<Address>,
+    },
+    /// R6: this node is no member any more and may be switched off.
+    MayStop {
+        /// The number of the configuration that does without it.
+        epoch: Epoch,
+    },
+    /// R8: this leader is no voter of the configuration that is in force, and leads no more.
+    LeftOut {
+        /// The number of that configuration.
+        epoch: Epoch,
+    },
     /// A snapshot, or the attempt to get one, came to nothing. Another attempt follows if one is needed.
     SnapshotAbandoned {
         /// Who was asked.
@@ -372,6 +444,9 @@ pub struct Options {
     pub boot: u64,
     /// The configuration of slot 1 onwards.
     pub genesis: Configuration,
+    /// For a node that is no member of the first configuration: the one that it was told of when it was added. Until it has
+    /// learned of that one from the log it says where the others are found, and nothing else.
+    pub introduced: Option<Configuration>,
     /// How often a leader says that it is alive.
     pub heartbeat_interval: Duration,
     /// Shortest silence after which a leader is suspected; the wait is drawn between one and two of these.
@@ -421,4 +496,7 @@ pub struct Recovered {
     pub log_bytes: u64,
     /// What the journal holds of the slots above `applied` and `trimmed`, in slot order.
     pub log: Vec<(Slot, Logged)>,
+    /// The later ([`Configurations::newer`]) of what the journal recorded and what came with the state; nothing while there was
+    /// no change.
+    pub configurations: Option<Configurations>,
 }

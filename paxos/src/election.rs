@@ -2,7 +2,7 @@
 //!
 //! Safety needs only the rules with an L; who stands when is a matter of being quick and quiet.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::effect::{Event, Record};
 use crate::leader::Leading;
 use crate::message::{Address, Message, Vote};
 use crate::mutant::{Mutant, mutated};
+use crate::phase_one::PhaseOne;
 use crate::replica::{Replica, members};
 use crate::time::Time;
-use crate::value::Value;
 
 /// E2: after this many attempts in vain the time that a candidacy gets is doubled no more.
 const MOST_WIDENED: u32 = 2;
@@ -33,7 +33,7 @@ pub(crate) enum Role {
     /// Is in phase 1.
     Preparing(Candidacy),
     /// Leads.
-    Leading(Leading),
+    Leading(Box<Leading>),
 }
 
 /// A canvass under way.
@@ -48,23 +48,13 @@ pub(crate) struct Canvass {
 /// A phase 1 under way.
 #[derive(Clone, Hash, Debug)]
 pub(crate) struct Candidacy {
-    pub(crate) ballot: Ballot,
-    /// The first slot asked about.
-    from: Slot,
+    pub(crate) phase_one: PhaseOne,
     started: Time,
     /// L1: this node's own promise is durable, so the first `Prepare`s have left.
     begun: bool,
     resend_at: Time,
     /// How long to wait before asking the next time.
     pause: Duration,
-    /// Next slot that a page of each promise must begin at (L9).
-    pages: BTreeMap<Address, Slot>,
-    /// Whose promise is complete.
-    promised: Vec<Address>,
-    /// The highest-ballot vote of each slot among the promises (L3 iii).
-    votes: BTreeMap<Slot, (Ballot, Value)>,
-    /// Every slot up to here is decided, by somebody's promise (L7).
-    decided: Slot,
     /// How long phase 1 took, once it is done.
     done: Option<Duration>,
 }
@@ -139,7 +129,10 @@ impl Replica {
         match &self.role {
             Role::Leading(_) => Time::NEVER,
             // C3: without its state it could not lead.
-            _ if !self.configurations.is_voter(self.me()) || self.lacks_state() => Time::NEVER,
+            _ if self.lacks_state() => Time::NEVER,
+            // R6: it only asks whether it may stop.
+            _ if self.is_leaving() => self.election.timeout_at,
+            _ if !self.may_stand() => Time::NEVER,
             // E5
             _ if !self.has_space() => Time::NEVER,
             Role::Preparing(candidacy) => self.election.timeout_at.min(candidacy.resend_at),
@@ -153,6 +146,7 @@ impl Replica {
         }
         match &self.role {
             Role::Leading(_) => {}
+            _ if self.is_leaving() => self.ask_to_stop(),
             // E5: a node whose disk stalls leaves it to others.
             Role::Follower if self.is_stalled() => self.await_leader(),
             Role::Follower => self.canvass(),
@@ -187,6 +181,8 @@ impl Replica {
     }
 
     pub(crate) fn on_canvass(&mut self, from: Address, attempt: u64, chosen: Slot) {
+        // Whoever asks knows that much: a node that is behind finds out here if it does not hear a leader.
+        self.log.known = self.log.known.max(chosen);
         if !self.has_space() {
             // E5: it could not promise.
             return;
@@ -260,16 +256,11 @@ impl Replica {
             self.log.chosen.next()
         };
         self.role = Role::Preparing(Candidacy {
-            ballot,
-            from,
+            phase_one: PhaseOne::new(ballot, from, self.log.chosen),
             started: self.now,
             begun: false,
             resend_at: self.now + self.patience(),
             pause: self.patience(),
-            pages: BTreeMap::new(),
-            promised: Vec::new(),
-            votes: BTreeMap::new(),
-            decided: self.log.chosen,
             done: None,
         });
         self.await_promises();
@@ -292,7 +283,7 @@ impl Replica {
     /// L1: the write that this candidate's first `Prepare`s waited for is done.
     pub(crate) fn note_begun(&mut self, ballot: Ballot) {
         if let Role::Preparing(candidacy) = &mut self.role
-            && candidacy.ballot == ballot
+            && candidacy.phase_one.ballot == ballot
         {
             candidacy.begun = true;
         }
@@ -311,13 +302,8 @@ impl Replica {
             // L1: the first ones have not left.
             return;
         }
-        let (ballot, first) = (candidacy.ballot, candidacy.from);
-        let missing: Vec<(Address, Slot)> = peers
-            .into_iter()
-            .filter(|peer| !candidacy.promised.contains(peer))
-            .map(|peer| (peer, candidacy.pages.get(&peer).copied().unwrap_or(first)))
-            .collect();
-        for (to, from) in missing {
+        let ballot = candidacy.phase_one.ballot;
+        for (to, from) in candidacy.phase_one.missing(peers) {
             self.send(to, Message::Prepare { ballot, from });
         }
     }
@@ -334,79 +320,87 @@ impl Replica {
         chosen: Slot,
         trimmed: Slot,
     ) {
-        let Role::Preparing(candidacy) = &mut self.role else {
+        let members = self.configurations.newest().members();
+        let phase_one = match &mut self.role {
+            Role::Preparing(candidacy) => &mut candidacy.phase_one,
+            // R3: a leader asks the members of a new configuration.
+            Role::Leading(leading) if !leading.all_open() => &mut leading.phase_one,
+            _ => return,
+        };
+        if phase_one.promised.contains(&from) && mutated(Mutant::PromiseCountedTwice) {
+            let mut members = members.iter().map(Address::of);
+            let absent = members.find(|other| !phase_one.promised.contains(other));
+            phase_one.promised.extend(absent);
+        }
+        let Some(missing) = phase_one.take(from, ballot, (first, to), votes, chosen.max(trimmed)) else {
             return;
         };
-        let expected = candidacy.pages.get(&from).copied().unwrap_or(candidacy.from);
-        let old = candidacy.ballot != ballot && !mutated(Mutant::OldPromiseCounted);
-        if candidacy.promised.contains(&from) && mutated(Mutant::PromiseCountedTwice) {
-            let mut members = self.configurations.newest().members().iter().map(Address::of);
-            let absent = members.find(|other| !candidacy.promised.contains(other));
-            candidacy.promised.extend(absent);
-        } else if old || candidacy.promised.contains(&from) || first != expected {
-            // Of an older ballot, repeated, or not the page that is missing (mutants 19 to 21).
-            return;
-        }
-        // L7, L10: what somebody knows as decided is learned, never proposed.
-        candidacy.decided = candidacy.decided.max(chosen).max(trimmed);
-        let top = votes.iter().map(|vote| vote.ballot).max();
-        for vote in votes {
-            if Some(vote.ballot) < top && mutated(Mutant::AdoptByAcceptor) {
-                continue;
+        let decided = phase_one.decided;
+        if let Some(next) = missing {
+            // L1: this ballot has been asked for, so this node's own promise of it is durable.
+            if from == self.me() {
+                self.on_prepare(from, ballot, next);
+            } else {
+                self.send(from, Message::Prepare { ballot, from: next });
             }
-            let known = candidacy.votes.get(&vote.slot).map(|(ballot, _)| *ballot);
-            let best = candidacy.votes.entry(vote.slot).or_insert((vote.ballot, Value::Noop));
-            if outranks(vote.ballot, known) {
-                *best = (vote.ballot, vote.value);
-            }
-        }
-        let decided = candidacy.decided;
-        match to {
-            Some(last) if !mutated(Mutant::PartialPromise) => {
-                let next = last.next();
-                candidacy.pages.insert(from, next);
-                // L1: this ballot has been asked for, so this node's own promise of it is durable.
-                if from == self.me() {
-                    self.on_prepare(from, ballot, next);
-                } else {
-                    self.send(from, Message::Prepare { ballot, from: next });
-                }
-            }
-            _ => candidacy.promised.push(from),
         }
         self.log.known = self.log.known.max(decided);
-        self.await_promises();
-        self.settle_candidacy();
+        if matches!(self.role, Role::Preparing(_)) {
+            self.await_promises();
+            self.settle_candidacy();
+        } else {
+            self.open_configurations();
+        }
     }
 
-    /// Leads once a phase-1 quorum has promised and everything it reported as decided is known here (L7).
+    /// L3 ii, R3: whether the promises are a phase-1 quorum of the configuration of the first open slot. Those that govern later
+    /// slots of the window may follow when it leads: each opens on its own.
+    fn is_promised(&self) -> bool {
+        let Role::Preparing(candidacy) = &self.role else {
+            return false;
+        };
+        let first = self.log.chosen.next();
+        self.has_promised(&candidacy.phase_one, self.configurations.of(first), first)
+    }
+
+    /// Leads once a phase-1 quorum has promised and everything it reported as decided is known here (L7). What is learned
+    /// meanwhile may bring a newer configuration, whose members are then to promise.
     pub(crate) fn settle_candidacy(&mut self) {
-        let Role::Preparing(candidacy) = &self.role else { return };
+        if !self.is_promised() {
+            return;
+        }
+        let (now, chosen) = (self.now, self.log.chosen);
+        let Role::Preparing(candidacy) = &mut self.role else {
+            return;
+        };
         if candidacy.done.is_none() {
-            if !self.have_quorum(Phase::One, &candidacy.promised) && !mutated(Mutant::PhaseOneSkipped) {
-                return;
-            }
-            let took = self.now.since(candidacy.started);
+            let took = now.since(candidacy.started);
+            candidacy.done = Some(took);
             self.event(Event::PhaseOne { took });
-            if let Role::Preparing(candidacy) = &mut self.role {
-                candidacy.done = Some(took);
-            }
         }
         let Role::Preparing(candidacy) = &mut self.role else {
             return;
         };
-        if candidacy.decided > self.log.chosen && !mutated(Mutant::DecidedIgnored) {
+        if candidacy.phase_one.decided > chosen && !mutated(Mutant::DecidedIgnored) {
             return;
         }
-        let ballot = candidacy.ballot;
-        let mut adopted = core::mem::take(&mut candidacy.votes);
-        if mutated(Mutant::AdoptNone) {
-            adopted.clear();
+        let phase_one = core::mem::replace(&mut candidacy.phase_one, PhaseOne::new(Ballot::ZERO, chosen, chosen));
+        self.lead(phase_one);
+    }
+
+    /// A candidate learns of a newer configuration: its members are asked as well (L2), if the first `Prepare`s have left (L1).
+    pub(crate) fn prepare_newcomers(&mut self) {
+        let peers = self.peers();
+        let Role::Preparing(candidacy) = &self.role else {
+            return;
+        };
+        if !candidacy.begun {
+            return;
         }
-        self.lead(
-            ballot,
-            adopted.into_iter().map(|(slot, (_, value))| (slot, value)).collect(),
-        );
+        let ballot = candidacy.phase_one.ballot;
+        for (to, from) in candidacy.phase_one.missing(peers) {
+            self.send(to, Message::Prepare { ballot, from });
+        }
     }
 
     /// Notes a ballot seen anywhere, and gives way to it if it is above this node's own (L6).
@@ -422,7 +416,7 @@ impl Replica {
     /// The ballot under which this node leads or stands.
     pub(crate) fn own_ballot(&self) -> Option<Ballot> {
         match &self.role {
-            Role::Preparing(candidacy) => Some(candidacy.ballot),
+            Role::Preparing(candidacy) => Some(candidacy.phase_one.ballot),
             Role::Leading(leading) => Some(leading.ballot),
             Role::Follower | Role::Canvassing(_) => None,
         }
@@ -448,7 +442,7 @@ impl Replica {
 
     pub(crate) fn give_way(&mut self) {
         if let Role::Leading(leading) = core::mem::replace(&mut self.role, Role::Follower) {
-            self.abandon(leading);
+            self.abandon(*leading);
         } else {
             self.election.failures += 1;
         }
@@ -525,16 +519,8 @@ impl Replica {
     }
 
     fn address_of(&self, node: NodeId) -> Option<Address> {
-        self.configurations.newest().member(node).map(Address::of)
-    }
-}
-
-/// L3 iii: whether a vote takes the place of the best one reported for its slot so far: that of the highest ballot wins.
-fn outranks(vote: Ballot, best: Option<Ballot>) -> bool {
-    match best {
-        None => !mutated(Mutant::AdoptConfirmed),
-        Some(best) if vote < best => mutated(Mutant::AdoptAny) || mutated(Mutant::AdoptLowest),
-        Some(best) if vote > best => !mutated(Mutant::AdoptFirst) && !mutated(Mutant::AdoptLowest),
-        Some(_) => true,
+        let newest_first = self.configurations.entries().iter().rev();
+        let mut members = newest_first.filter_map(|(_, configuration)| configuration.member(node));
+        members.next().map(Address::of)
     }
 }

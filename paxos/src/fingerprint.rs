@@ -14,6 +14,7 @@ impl Replica {
         let Replica {
             options,
             configurations,
+            reconfiguration,
             rng: _,
             now: _,
             promised,
@@ -41,7 +42,8 @@ impl Replica {
             "a replica that has something to say is compared"
         );
         (options.address, options.boot).hash(into);
-        configurations.newest().fingerprint().hash(into);
+        configurations.hash(into);
+        reconfiguration.fingerprint(*persisted, into);
         (promised, highest, role, election).hash(into);
         // What has left makes no difference any more.
         let reporting = reporting.filter(|(_, write)| write > persisted);

@@ -1,10 +1,11 @@
 //! The leader: proposing, counting votes, announcing, staying in touch (rules L3, L4, L5, L6, L8, C1, D2, E3).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use quorum::{NodeId, NodeSet, Phase, QuorumSystem};
+use quorum::{Epoch, NodeId, NodeSet, Phase, QuorumSystem};
 
 use crate::ballot::{Ballot, Slot};
 use crate::configurations::index_of;
@@ -12,8 +13,11 @@ use crate::effect::{Event, Logged, Record};
 use crate::election::Role;
 use crate::message::{Address, Message};
 use crate::mutant::{Mutant, mutated};
+use crate::phase_one::PhaseOne;
 use crate::reads::Rounds;
+use crate::reconfiguration::Leaving;
 use crate::replica::Replica;
+use crate::status::MemberProgress;
 use crate::time::Time;
 use crate::value::Value;
 
@@ -29,11 +33,26 @@ pub(crate) struct Follower {
     /// The last round of heartbeats that it answered (D1).
     pub(crate) round: u64,
     /// When it was last heard under this ballot.
-    heard: Time,
+    pub(crate) heard: Time,
     /// The chosen prefix that it knows.
     pub(crate) chosen: Slot,
     /// The prefix that its state machine holds durably.
-    flushed: Slot,
+    pub(crate) flushed: Slot,
+    /// The prefix that its disk holds as chosen (R6).
+    pub(crate) kept: Slot,
+}
+
+impl Follower {
+    /// Somebody of whom nothing was heard yet, as of `now`.
+    pub(crate) fn new(now: Time) -> Follower {
+        Follower {
+            round: 0,
+            heard: now,
+            chosen: Slot::ZERO,
+            flushed: Slot::ZERO,
+            kept: Slot::ZERO,
+        }
+    }
 }
 
 /// A proposal whose slot is not in the chosen prefix yet. Its value is in the log.
@@ -54,6 +73,16 @@ pub(crate) struct Leading {
     pub(crate) horizon: Slot,
     /// Values that phase 1 bound to their slots, until they are proposed (L3 iii).
     adopted: BTreeMap<Slot, Value>,
+    /// Whose promises it has (L3 ii, R3).
+    pub(crate) phase_one: PhaseOne,
+    /// R3: it may propose in slots up to here; all there are, if a phase-1 quorum of every known configuration has promised.
+    pub(crate) open_to: Slot,
+    /// The newest configuration that is open.
+    pub(crate) opened: Epoch,
+    /// The slots above the chosen prefix that hold a change of configuration, or are bound to one.
+    pub(crate) changes: BTreeSet<Slot>,
+    /// What is known of a configuration that was left, or is about to be.
+    pub(crate) leaving: Leaving,
     /// The slots from `first` on, without gaps.
     in_flight: VecDeque<InFlight>,
     first: Slot,
@@ -74,39 +103,54 @@ pub(crate) struct Leading {
 
 impl Leading {
     /// The first slot without a proposal.
-    fn next(&self) -> Slot {
+    pub(crate) fn next(&self) -> Slot {
         self.first.plus(self.in_flight.len() as u64)
+    }
+
+    /// R3: whether every known configuration that governs an open slot has promised.
+    pub(crate) fn all_open(&self) -> bool {
+        self.open_to == Slot(u64::MAX)
+    }
+
+    /// L3 iii: phase 1 of more slots is done, those up to `open_to`: takes over the values that it binds to them.
+    pub(crate) fn adopt(&mut self, open_to: Slot) {
+        let next = self.next();
+        let mut adopted = self.phase_one.adopt(open_to);
+        adopted.retain(|slot, _| *slot >= next);
+        self.open_to = open_to;
+        let changes = adopted
+            .iter()
+            .filter(|(_, value)| matches!(value, Value::Reconfigure(_)));
+        self.changes.extend(changes.map(|(slot, _)| *slot));
+        let last = adopted.last_key_value().map(|(slot, _)| *slot);
+        self.adopted.append(&mut adopted);
+        // D2: what may have been chosen there is to be chosen and applied before anything is read.
+        self.horizon = self.horizon.max(last.unwrap_or_default());
     }
 }
 
 impl Replica {
-    /// Begins a reign: a phase-1 quorum promised `ballot` and reported `adopted`.
-    pub(crate) fn lead(&mut self, ballot: Ballot, mut adopted: BTreeMap<Slot, Value>) {
+    /// Begins a reign: a phase-1 quorum of the first open slot's configuration has promised.
+    pub(crate) fn lead(&mut self, phase_one: PhaseOne) {
+        let ballot = phase_one.ballot;
         assert!(
             self.promised == ballot,
             "leads under {ballot} having promised {}",
             self.promised
         );
-        let chosen = self.log.chosen;
-        adopted.retain(|slot, _| *slot > chosen);
-        let horizon = adopted.last_key_value().map_or(chosen, |(slot, _)| *slot);
-        let mut first = chosen.next();
-        if horizon > chosen && mutated(Mutant::HolesLeft) {
-            first = horizon.next();
-        }
-        let now = self.now;
-        let fresh = Follower {
-            round: 0,
-            heard: now,
-            chosen: Slot::ZERO,
-            flushed: Slot::ZERO,
-        };
-        self.role = Role::Leading(Leading {
+        let (now, chosen) = (self.now, self.log.chosen);
+        let fresh = Follower::new(now);
+        let mut leading = Leading {
             ballot,
-            horizon,
-            adopted,
+            horizon: chosen,
+            adopted: BTreeMap::new(),
+            phase_one,
+            open_to: Slot::ZERO,
+            opened: Epoch(0),
+            changes: BTreeSet::new(),
+            leaving: Leaving::default(),
             in_flight: VecDeque::new(),
-            first,
+            first: chosen.next(),
             in_flight_bytes: 0,
             unchosen: 0,
             last_opened: None,
@@ -116,12 +160,21 @@ impl Replica {
             rounds: Rounds::default(),
             heartbeat_at: now + self.options.heartbeat_interval,
             healthy: true,
-        });
+        };
+        let (open_to, opened) = self.open_to(&leading.phase_one, Epoch(0));
+        leading.opened = opened;
+        leading.adopt(open_to);
+        if leading.horizon > chosen && mutated(Mutant::HolesLeft) {
+            leading.first = leading.horizon.next();
+        }
+        let horizon = leading.horizon;
+        self.role = Role::Leading(Box::new(leading));
         self.election.leader = Some(ballot);
         self.election.horizon = Some((ballot, horizon));
         self.clear_failures();
         self.event(Event::Leading(ballot));
         self.send_heartbeats();
+        self.ask_newcomers();
     }
 
     /// L6: what was proposed and not seen chosen has an unknown outcome; what was not proposed goes elsewhere.
@@ -142,13 +195,14 @@ impl Replica {
             return None;
         }
         self.heed_learned();
-        let now = self.now;
-        let (eager, interval) = (self.options.eager_slots, self.options.batch_interval);
-        let max_batch = self.options.max_batch_bytes;
         let Role::Leading(leading) = &mut self.role else {
             return None;
         };
         let slot = leading.next();
+        if slot > leading.open_to {
+            // R3: its configuration has not promised.
+            return None;
+        }
         if slot <= leading.horizon {
             if !leading.adopted.contains_key(&slot) && !self.proposals.queue.is_empty() && mutated(Mutant::HoleFilled) {
                 let ballot = leading.ballot;
@@ -157,7 +211,24 @@ impl Replica {
             // L3 iii: the value that phase 1 bound to the slot, or a no-op where it bound none.
             return Some((slot, leading.adopted.remove(&slot).unwrap_or(Value::Noop)));
         }
-        if !leading.healthy || self.proposals.queue.is_empty() {
+        if !leading.healthy {
+            return None;
+        }
+        if let Some(change) = self.next_change(slot) {
+            return Some((slot, change));
+        }
+        self.next_commands(slot).or_else(|| self.next_filler(slot))
+    }
+
+    /// New commands, if there are enough of them or they have waited long enough.
+    fn next_commands(&mut self, slot: Slot) -> Option<(Slot, Value)> {
+        let now = self.now;
+        let (eager, interval) = (self.options.eager_slots, self.options.batch_interval);
+        let max_batch = self.options.max_batch_bytes;
+        let Role::Leading(leading) = &mut self.role else {
+            return None;
+        };
+        if self.proposals.queue.is_empty() {
             return None;
         }
         let full = self.proposals.queue.bytes() >= max_batch;
@@ -206,7 +277,12 @@ impl Replica {
             Some(at) if leading.healthy && self.may_open() && !self.proposals.queue.is_empty() => at + interval,
             _ => Time::NEVER,
         };
-        batch.min(leading.rounds.deadline(interval))
+        let rounds = if self.knows_horizon() {
+            leading.rounds.deadline(interval)
+        } else {
+            Time::NEVER
+        };
+        batch.min(rounds)
     }
 
     /// L4, L8: sends the one value of this ballot and slot to everybody, in parallel with this node's own write.
@@ -219,6 +295,14 @@ impl Replica {
             "proposes under {ballot} having promised {}",
             self.promised
         );
+        let oldest = self.configurations.entries()[0].0;
+        assert!(
+            slot >= oldest,
+            "R6: {ballot} proposes in slot {slot}, but what governs slots before {oldest} is retired"
+        );
+        if matches!(value, Value::Reconfigure(_)) {
+            leading.changes.insert(slot);
+        }
         let bytes = value.size();
         leading.in_flight.push_back(InFlight {
             acks: NodeSet::EMPTY,
@@ -326,6 +410,7 @@ impl Replica {
             leading.adopted.remove(&leading.first);
             leading.first = leading.first.next();
         }
+        leading.changes.retain(|slot| *slot > chosen);
     }
 
     /// L10: an acceptor knows that slots up to `chosen` were decided. They are learned, whoever proposed them.
@@ -344,6 +429,7 @@ impl Replica {
     pub(crate) fn settle_leader(&mut self) {
         self.settle_candidacy();
         self.drop_chosen();
+        self.open_configurations();
         // What was learned from a peer may have closed a gap in front of slots that were chosen already.
         self.extend_chosen();
         self.propose_all();
@@ -377,6 +463,7 @@ impl Replica {
         self.check_health();
         self.send_heartbeats();
         self.resend_accepts();
+        self.tick_reconfiguration();
     }
 
     /// E3: a leader that has not heard a phase-2 quorum for an election timeout takes no more proposals.
@@ -416,6 +503,7 @@ impl Replica {
             .values()
             .map(|follower| follower.flushed)
             .fold(flushed, Slot::min);
+        let oldest = self.configurations.oldest().epoch();
         let heartbeat = Message::Heartbeat {
             ballot: leading.ballot,
             round: leading.round,
@@ -423,6 +511,7 @@ impl Replica {
             horizon: leading.horizon,
             everywhere,
             healthy: leading.healthy,
+            oldest,
         };
         for peer in self.peers() {
             self.send(peer, heartbeat.clone());
@@ -440,6 +529,7 @@ impl Replica {
         horizon: Slot,
         everywhere: Slot,
         healthy: bool,
+        oldest: Epoch,
     ) {
         if ballot < self.promised && !mutated(Mutant::HeartbeatAlwaysAnswered) {
             // D1: no confirmation once a higher ballot is promised (mutant 82); L6: the old leader learns of it.
@@ -452,7 +542,8 @@ impl Replica {
         self.election.horizon = Some((ballot, horizon));
         self.note_commit(ballot, chosen);
         self.note_everywhere(everywhere);
-        let (chosen, flushed) = (self.log.chosen, self.spare());
+        self.note_oldest(oldest);
+        let (chosen, flushed, kept) = (self.log.chosen, self.spare(), self.kept());
         self.send(
             from,
             Message::HeartbeatAck {
@@ -460,11 +551,20 @@ impl Replica {
                 round,
                 chosen,
                 flushed,
+                kept,
             },
         );
     }
 
-    pub(crate) fn on_heartbeat_ack(&mut self, from: Address, ballot: Ballot, round: u64, chosen: Slot, flushed: Slot) {
+    pub(crate) fn on_heartbeat_ack(
+        &mut self,
+        from: Address,
+        ballot: Ballot,
+        round: u64,
+        chosen: Slot,
+        flushed: Slot,
+        kept: Slot,
+    ) {
         let now = self.now;
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.ballot != ballot {
@@ -475,6 +575,7 @@ impl Replica {
             follower.round = follower.round.max(round);
             follower.chosen = follower.chosen.max(chosen);
             follower.flushed = follower.flushed.max(flushed);
+            follower.kept = follower.kept.max(kept);
         }
         self.confirm_rounds();
     }
@@ -522,6 +623,21 @@ impl Replica {
                 );
             }
         }
+    }
+
+    /// How far each member has come, for the operator.
+    pub(crate) fn progress_of_members(&self) -> Vec<MemberProgress> {
+        let Role::Leading(leading) = &self.role else {
+            return Vec::new();
+        };
+        let progress = |(address, follower): (&Address, &Follower)| MemberProgress {
+            address: *address,
+            heard: self.now.since(follower.heard),
+            chosen: follower.chosen,
+            kept: follower.kept,
+            flushed: follower.flushed,
+        };
+        leading.followers.iter().map(progress).collect()
     }
 
     /// How long ago each member was heard by this leader, for the operator.

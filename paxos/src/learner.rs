@@ -5,6 +5,7 @@ use crate::effect::{Entry, Logged, Output, Record};
 use crate::message::Address;
 use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
+use crate::value::Value;
 
 /// What leaders have announced.
 #[derive(Clone, Hash, Debug, Default)]
@@ -16,6 +17,11 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
+    /// The chosen prefix that the journal was last told, durable or about to be.
+    pub(crate) fn recorded(&self) -> Slot {
+        self.recorded
+    }
+
     /// The record that keeps `chosen` over a restart, if the journal does not have it yet.
     pub(crate) fn chosen_record(&mut self, chosen: Slot) -> Option<Record> {
         (chosen > self.recorded).then(|| {
@@ -36,6 +42,8 @@ impl Replica {
                 self.log.at(slot).is_some(),
                 "slot {slot} is chosen (up to {chosen}) but the journal does not have it"
             );
+            self.log.chosen = slot;
+            self.judge_change(slot);
         }
         self.log.chosen = slot;
         self.log.known = slot;
@@ -77,9 +85,18 @@ impl Replica {
                 break;
             }
             self.log.chosen = slot;
+            self.judge_change(slot);
         }
         self.log.known = self.log.known.max(self.log.chosen);
         self.hand_over();
+    }
+
+    /// R1, R2: the chosen prefix has reached `slot`; if it holds a change of configuration, that is judged now, by all alike.
+    fn judge_change(&mut self, slot: Slot) {
+        if let Some(Value::Reconfigure(change)) = self.log.value(slot) {
+            let change = change.clone();
+            self.on_change_chosen(slot, &change);
+        }
     }
 
     /// C2: hands chosen entries to the applier, in slot order, each once.

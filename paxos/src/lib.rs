@@ -19,11 +19,14 @@
 //! | `trimming` | what the journal may forget (C4) |
 //! | `space` | a disk that is full, or stalls (E5) |
 //! | `reads` | linearizable reads (D1, D2, D6) |
+//! | `configurations` | which configuration governs which slot, and whether a change takes effect (R1, R2) |
+//! | `operator` | changes from operator to log, and what becomes of them (R2, X2) |
+//! | `reconfiguration` | changing members and quorum system: what is refused, phase 1 of the new configuration, the end of the old (R3–R8) |
 //! | `proposals` | commands from client to log, and what becomes of them (L6, X2) |
 //!
 //! `mutant` lists the ways in which tests make it wrong on purpose, which no build but a test's contains.
 //!
-//! What is not here yet: reconfiguration (every slot is asked for its configuration already), leases, sessions.
+//! What is not here yet: leases, sessions.
 #![no_std]
 
 extern crate alloc;
@@ -33,6 +36,7 @@ extern crate std;
 mod acceptor;
 mod ballot;
 mod catch_up;
+mod change;
 mod codec;
 mod configurations;
 mod effect;
@@ -43,8 +47,11 @@ mod learner;
 mod log;
 mod message;
 pub mod mutant;
+mod operator;
+mod phase_one;
 mod proposals;
 mod reads;
+mod reconfiguration;
 mod replica;
 mod rng;
 mod snapshot;
@@ -55,14 +62,16 @@ mod trimming;
 mod value;
 
 pub use ballot::{Ballot, Slot};
+pub use change::{Change, Objection, Waivers};
 pub use codec::CodecError;
+pub use configurations::Configurations;
 pub use effect::{
     Abandoned, Doubt, Entry, Event, Input, Logged, Options, Outcome, Output, Record, Recovered, Refusal, RequestId,
     Write, WriteId,
 };
 pub use message::{Address, ClusterId, Envelope, Message, SnapshotId, Urgency, Vote};
 pub use replica::{Replica, Wake};
-pub use status::{Standing, Status};
+pub use status::{MemberProgress, Standing, Status};
 pub use time::Time;
 pub use value::{Batch, Command, CommandId, MalformedBatch, Value};
 

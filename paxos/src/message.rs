@@ -8,6 +8,7 @@ use bytes::Bytes;
 use quorum::{Epoch, Incarnation, Member, NodeId};
 
 use crate::ballot::{Ballot, Slot};
+use crate::change::{Change, Waivers};
 use crate::effect::Refusal;
 use crate::value::{Command, Value};
 
@@ -185,6 +186,8 @@ pub enum Message {
         everywhere: Slot,
         /// Whether the leader still hears a phase-2 quorum (E3).
         healthy: bool,
+        /// R6: every configuration before this one is retired.
+        oldest: Epoch,
     },
     /// D1: the sender has promised nothing above `ballot`.
     HeartbeatAck {
@@ -196,6 +199,8 @@ pub enum Message {
         chosen: Slot,
         /// The prefix whose effects are durable at the sender.
         flushed: Slot,
+        /// R6: the sender's disk holds every slot up to here as chosen, and knows so without asking anybody.
+        kept: Slot,
     },
     /// Commands of a node that does not lead, for the leader of `ballot` and no other.
     Forward {
@@ -216,6 +221,22 @@ pub enum Message {
         reason: Refusal,
         /// Sequence numbers of the refused commands.
         sequences: Vec<u64>,
+    },
+    /// An operator's change, for the leader of `ballot` and no other. Numbered together with [`Message::Forward`].
+    ForwardChange {
+        /// The ballot under which the sender believes the receiver to lead.
+        ballot: Ballot,
+        /// Grows with everything that the sender's process forwards; a leader takes nothing twice.
+        number: u64,
+        /// The change.
+        change: Change,
+        /// What the operator accepts (R5, R7).
+        waivers: Waivers,
+    },
+    /// R6: the configuration of that epoch has taken over, and the receiver is no member of it: it is not needed any more.
+    Retired {
+        /// The epoch.
+        epoch: Epoch,
     },
     /// D6: "which prefix must I have applied to serve reads that arrived by now?"
     ReadIndex {
@@ -299,9 +320,11 @@ impl Message {
     #[must_use]
     pub fn urgency(&self) -> Urgency {
         match self {
-            Message::Accept { .. } | Message::Accepted { .. } | Message::Commit { .. } | Message::Forward { .. } => {
-                Urgency::Replication
-            }
+            Message::Accept { .. }
+            | Message::Accepted { .. }
+            | Message::Commit { .. }
+            | Message::Forward { .. }
+            | Message::ForwardChange { .. } => Urgency::Replication,
             Message::Fetch { .. }
             | Message::Chosen { .. }
             | Message::Trimmed { .. }

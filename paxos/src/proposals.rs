@@ -15,6 +15,7 @@ use crate::effect::{Doubt, Outcome, Output, Refusal, RequestId};
 use crate::election::Role;
 use crate::message::{Address, Message};
 use crate::mutant::{Mutant, mutated};
+use crate::operator::QueuedChange;
 use crate::replica::Replica;
 use crate::time::Time;
 use crate::value::{Batch, Command, CommandId, Value};
@@ -23,7 +24,7 @@ use crate::value::{Batch, Command, CommandId, Value};
 const SWEEP: Duration = Duration::from_millis(50);
 
 /// How long a command that a peer forwarded may wait in the leader's queue.
-const FORWARDED_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const FORWARDED_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command that waits to be proposed or forwarded.
 #[derive(Clone, Hash, Debug)]
@@ -89,21 +90,32 @@ impl Queue {
     }
 }
 
-/// A command of this node that was proposed or forwarded, and of which nothing was heard yet.
+/// A request of this node that was proposed or forwarded, and of which nothing was heard yet.
 #[derive(Clone, Hash, Debug)]
-struct Outstanding {
-    ballot: Ballot,
-    payload: Bytes,
-    deadline: Time,
+pub(crate) struct Outstanding {
+    pub(crate) ballot: Ballot,
+    pub(crate) asked: Asked,
+    pub(crate) deadline: Time,
+}
+
+/// What was asked for, so that it can be asked again.
+#[derive(Clone, Hash, Debug)]
+pub(crate) enum Asked {
+    /// A command with this payload.
+    Command(Bytes),
+    /// A change of configuration.
+    Change(QueuedChange),
 }
 
 /// The commands that this node is responsible for.
 #[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Proposals {
     pub(crate) queue: Queue,
-    outstanding: BTreeMap<u64, Outstanding>,
-    /// Counts the `Forward`s of this process.
-    forwards: u64,
+    /// Changes of configuration that wait to be proposed or forwarded.
+    pub(crate) changes: VecDeque<QueuedChange>,
+    pub(crate) outstanding: BTreeMap<u64, Outstanding>,
+    /// Counts what this process forwards.
+    pub(crate) forwards: u64,
     /// The last `Forward` that was taken or refused here, for each process that sent any: each is judged once, whoever
     /// leads by the time it is repeated.
     judged: BTreeMap<(NodeId, u64), u64>,
@@ -166,6 +178,7 @@ impl Replica {
         let Some((ballot, leader)) = self.leader_address() else {
             return;
         };
+        self.forward_changes(ballot, leader);
         while !self.proposals.queue.is_empty() {
             let taken = self.proposals.queue.take(self.options.max_batch_bytes);
             self.remember(ballot, &taken);
@@ -196,7 +209,7 @@ impl Replica {
             if command.id.origin == self.me().node {
                 let outstanding = Outstanding {
                     ballot,
-                    payload: command.payload.clone(),
+                    asked: Asked::Command(command.payload.clone()),
                     deadline: *deadline,
                 };
                 self.proposals.outstanding.insert(command.id.sequence, outstanding);
@@ -232,14 +245,11 @@ impl Replica {
         self.proposals.settled = ballot;
         let older: Vec<u64> = self.outstanding_where(|outstanding| outstanding.ballot < ballot);
         for sequence in older {
-            let Some(Outstanding { payload, deadline, .. }) = self.proposals.outstanding.remove(&sequence) else {
+            let Some(outstanding) = self.proposals.outstanding.remove(&sequence) else {
                 continue;
             };
             if mutated(Mutant::DoubtRetried) {
-                let (origin, boot) = (self.me().node, self.options.boot);
-                let id = CommandId { origin, boot, sequence };
-                let command = Command { id, payload };
-                self.proposals.queue.push(Queued { command, deadline });
+                self.ask_anew(sequence, outstanding);
                 continue;
             }
             let outcome = if mutated(Mutant::DoubtRefused) {
@@ -251,6 +261,21 @@ impl Replica {
         }
     }
 
+    /// What was certainly not proposed is asked for again, before what came later.
+    fn ask_anew(&mut self, sequence: u64, outstanding: Outstanding) {
+        let Outstanding { asked, deadline, .. } = outstanding;
+        let (origin, boot) = (self.me().node, self.options.boot);
+        let id = CommandId { origin, boot, sequence };
+        match asked {
+            Asked::Command(payload) => {
+                let command = Command { id, payload };
+                self.proposals.queue.push_front(Queued { command, deadline });
+            }
+            Asked::Change(change) => self.proposals.changes.push_front(change),
+        }
+        self.schedule_sweep();
+    }
+
     fn outstanding_where(&self, mut which: impl FnMut(&Outstanding) -> bool) -> Vec<u64> {
         let matching = self
             .proposals
@@ -258,6 +283,23 @@ impl Replica {
             .iter()
             .filter(|(_, outstanding)| which(outstanding));
         matching.map(|(sequence, _)| *sequence).collect()
+    }
+
+    /// X2: whether this process is to judge what another forwarded under `ballot`; that it does so is noted.
+    pub(crate) fn judges(&mut self, origin: NodeId, boot: u64, ballot: Ballot, number: u64) -> bool {
+        let earlier = !self.began(ballot) && !mutated(Mutant::EarlierProcessRefuses);
+        if ballot.leader != self.me().node || earlier {
+            // An earlier process of this node led then. It may have taken this, so refusing it would not be certain.
+            return false;
+        }
+        let judged = self.proposals.judged.entry((origin, boot)).or_default();
+        if number <= *judged && !mutated(Mutant::ForwardTakenTwice) && !mutated(Mutant::RepeatRefused) {
+            // Repeated or overtaken: taking it could do the commands twice, refusing it could be untrue. Their origin
+            // waits and then doubts.
+            return false;
+        }
+        *judged = number;
+        true
     }
 
     /// A peer forwards its clients' commands.
@@ -271,19 +313,11 @@ impl Replica {
         {
             return;
         }
-        let earlier = !self.began(ballot) && !mutated(Mutant::EarlierProcessRefuses);
-        if ballot.leader != self.me().node || earlier {
-            // An earlier process of this node led then. It may have taken this, so refusing it would not be certain.
+        let judged = self.proposals.judged.get(&(from.node, boot));
+        let repeated = judged.is_some_and(|judged| number <= *judged);
+        if !self.judges(from.node, boot, ballot, number) {
             return;
         }
-        let judged = self.proposals.judged.entry((from.node, boot)).or_default();
-        let repeated = number <= *judged;
-        if repeated && !mutated(Mutant::ForwardTakenTwice) && !mutated(Mutant::RepeatRefused) {
-            // Repeated or overtaken: taking it could do the commands twice, refusing it could be untrue. Their origin
-            // waits and then doubts.
-            return;
-        }
-        *judged = number;
         let bytes = commands.iter().map(Command::encoded_len).sum();
         let full = self.queue_is_full(bytes);
         let reason = match &self.role {
@@ -336,20 +370,11 @@ impl Replica {
             if !forwarded {
                 continue;
             }
-            let Some(Outstanding { payload, deadline, .. }) = self.proposals.outstanding.remove(sequence) else {
+            let Some(outstanding) = self.proposals.outstanding.remove(sequence) else {
                 continue;
             };
             if reason == Refusal::NotLeader {
-                let id = CommandId {
-                    origin: self.me().node,
-                    boot,
-                    sequence: *sequence,
-                };
-                self.proposals.queue.push_front(Queued {
-                    command: Command { id, payload },
-                    deadline,
-                });
-                self.schedule_sweep();
+                self.ask_anew(*sequence, outstanding);
             } else {
                 self.output(Output::Answer(RequestId(*sequence), Outcome::Refused(reason)));
             }
@@ -380,6 +405,13 @@ impl Replica {
             }
             foreign
         });
+        self.proposals.changes.retain(|queued| {
+            let foreign = queued.change.id.origin != me;
+            if !foreign {
+                own.push(queued.change.id.sequence);
+            }
+            foreign
+        });
         for sequence in own {
             self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
         }
@@ -400,19 +432,31 @@ impl Replica {
             }
             !own_too
         });
+        self.proposals.changes.retain(|queued| {
+            let CommandId { origin, boot, sequence } = queued.change.id;
+            if origin != me {
+                foreign.entry((origin, boot)).or_default().push(sequence);
+                return false;
+            }
+            if own_too {
+                own.push(sequence);
+            }
+            !own_too
+        });
         for sequence in own {
             self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
         }
         let peers = self.peers();
         for ((origin, boot), sequences) in foreign {
-            if let Some(peer) = peers.iter().find(|peer| peer.node == origin) {
+            // Of two lives of a node only the process that asked takes it for its own.
+            for peer in peers.iter().filter(|peer| peer.node == origin) {
                 self.send(
                     *peer,
                     Message::ForwardRefused {
                         ballot,
                         boot,
                         reason,
-                        sequences,
+                        sequences: sequences.clone(),
                     },
                 );
             }
@@ -438,6 +482,13 @@ impl Replica {
             }
             stays
         });
+        self.proposals.changes.retain(|queued| {
+            let stays = queued.deadline > now;
+            if !stays && queued.change.id.origin == me {
+                expired.push(queued.change.id.sequence);
+            }
+            stays
+        });
         for sequence in expired {
             self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
         }
@@ -446,7 +497,8 @@ impl Replica {
             self.output(Output::Answer(RequestId(sequence), Outcome::Unknown(Doubt::TimedOut)));
         }
         self.tick_reads(reason);
-        let idle = self.proposals.queue.is_empty() && self.proposals.outstanding.is_empty() && self.reads.is_idle();
+        let unsent = self.proposals.queue.is_empty() && self.proposals.changes.is_empty();
+        let idle = unsent && self.proposals.outstanding.is_empty() && self.reads.is_idle();
         self.proposals.sweep_at = (!idle).then_some(now + SWEEP);
     }
 

@@ -124,6 +124,9 @@ impl Replica {
 
     /// D1: begins a round for the reads that have arrived, so that its confirmations are later than they are (mutant 42).
     fn open_round(&mut self) {
+        if !self.knows_horizon() && !mutated(Mutant::HorizonIgnored) {
+            return;
+        }
         let (now, interval, chosen) = (self.now, self.options.batch_interval, self.log.chosen);
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.rounds.waiting.is_empty() || now < leading.rounds.deadline(interval) {

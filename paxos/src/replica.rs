@@ -20,6 +20,7 @@ use crate::message::{ASSUMED_ROUND_TRIP, Address, Envelope, Message};
 use crate::mutant::{Mutant, mutated};
 use crate::proposals::Proposals;
 use crate::reads::Reads;
+use crate::reconfiguration::Reconfiguration;
 use crate::rng::Rng;
 use crate::snapshot::Snapshots;
 use crate::space::Space;
@@ -51,6 +52,7 @@ pub enum Wake {
 pub struct Replica {
     pub(crate) options: Options,
     pub(crate) configurations: Configurations,
+    pub(crate) reconfiguration: Reconfiguration,
     pub(crate) rng: Rng,
     pub(crate) now: Time,
     /// The acceptor's promise. What was told to others of it is durable; this may run ahead of the disk.
@@ -96,8 +98,12 @@ impl Replica {
                 log.put(slot, logged, WriteId(0));
             }
         }
+        let configurations = recovered.configurations;
+        let configurations = configurations.unwrap_or_else(|| Configurations::new(options.genesis.clone()));
+        let (recorded, oldest) = (configurations.newest().epoch(), configurations.oldest().epoch());
         let mut replica = Replica {
-            configurations: Configurations::new(options.genesis.clone()),
+            configurations,
+            reconfiguration: Reconfiguration::new(recorded, oldest, recovered.chosen),
             rng: Rng::new(seed),
             now,
             promised,
@@ -132,6 +138,12 @@ impl Replica {
         match input {
             Input::Receive(envelope) => self.on_envelope(envelope),
             Input::Propose { id, payload, deadline } => self.on_propose(id, payload, deadline),
+            Input::Reconfigure {
+                id,
+                configuration,
+                waivers,
+                deadline,
+            } => self.on_reconfigure(id, configuration, waivers, deadline),
             Input::Read { id, deadline } => self.on_read(id, deadline),
             Input::Persisted(write) => self.on_persisted(write),
             Input::Applied(slot) => self.on_applied(slot),
@@ -199,6 +211,7 @@ impl Replica {
         self.settle_proposals();
         self.settle_reads();
         self.settle_leader();
+        self.settle_reconfiguration();
         self.settle_catch_up();
         self.settle_snapshot();
     }
@@ -213,13 +226,24 @@ impl Replica {
             message,
         } = envelope;
         let votes = matches!(message, Message::Prepare { .. } | Message::Accept { .. });
-        let stale = votes && epoch != self.configurations.newest().epoch();
+        let stale = votes && epoch < self.configurations.oldest().epoch();
+        // Who names a configuration that is not known here yet may be a member of that one.
+        let newer = epoch > self.configurations.newest().epoch();
         let usurped = message.reign().is_some_and(|ballot| ballot.leader != from.node);
         let here = self.options.address;
         let meant = to == here || (to.node == here.node && mutated(Mutant::EarlierLivesCounted));
-        let known = cluster == self.options.cluster && meant && self.configurations.knows(from);
-        if !known || stale || usurped {
+        let meant = cluster == self.options.cluster && meant;
+        let known = self.configurations.knows(from) || newer;
+        if let Message::Retired { epoch } = message
+            && meant
+        {
+            return self.on_retired(epoch);
+        }
+        if !known || !meant || stale || usurped {
             self.event(Event::Misaddressed(from));
+            if meant && !known {
+                self.answer_stranger(from, epoch);
+            }
             return;
         }
         match message {
@@ -259,16 +283,18 @@ impl Replica {
                 horizon,
                 everywhere,
                 healthy,
+                oldest,
             } => {
-                self.on_heartbeat(from, ballot, round, chosen, horizon, everywhere, healthy);
+                self.on_heartbeat(from, ballot, round, chosen, horizon, everywhere, healthy, oldest);
             }
             Message::HeartbeatAck {
                 ballot,
                 round,
                 chosen,
                 flushed,
+                kept,
             } => {
-                self.on_heartbeat_ack(from, ballot, round, chosen, flushed);
+                self.on_heartbeat_ack(from, ballot, round, chosen, flushed, kept);
             }
             Message::Forward {
                 ballot,
@@ -305,6 +331,13 @@ impl Replica {
                 payload,
             } => self.on_snapshot_piece(from, snapshot, number, last, payload),
             Message::SnapshotGone { snapshot } => self.on_snapshot_gone(from, snapshot),
+            Message::ForwardChange {
+                ballot,
+                number,
+                change,
+                waivers,
+            } => self.on_forward_change(from, ballot, number, change, waivers),
+            Message::Retired { .. } => unreachable!("it is taken from whoever says it"),
         }
     }
 
@@ -317,6 +350,7 @@ impl Replica {
         );
         self.persisted = self.persisted.max(write);
         self.note_persisted(write);
+        self.note_kept(write);
         self.hand_over();
     }
 
@@ -353,9 +387,15 @@ impl Replica {
         self.options.address
     }
 
-    /// Everybody else who has a part in open slots.
+    /// Everybody else who has a part in a configuration that is not retired; for a newcomer, whom it was told of.
     pub(crate) fn peers(&self) -> Vec<Address> {
-        self.configurations.peers(self.log.chosen, self.me())
+        let mut peers = match self.newcomers_guide() {
+            Some(guide) => guide.members().iter().map(Address::of).collect(),
+            None => self.configurations.addresses(),
+        };
+        let me = self.me();
+        peers.retain(|address| *address != me);
+        peers
     }
 
     pub(crate) fn envelope(&self, to: Address, message: Message) -> Envelope {
@@ -398,6 +438,7 @@ impl Replica {
         self.note_write(self.last_write);
         if !records.is_empty() {
             records.extend(self.learner.chosen_record(self.log.chosen));
+            self.note_keeping(self.last_write, self.log.chosen);
         }
         self.output(Output::Write(Write {
             id: self.last_write,

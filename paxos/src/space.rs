@@ -92,7 +92,7 @@ impl Replica {
     }
 
     /// Leads and stands no more. The followers of a leader are told not to wait for it (E3).
-    fn hand_in(&mut self) {
+    pub(crate) fn hand_in(&mut self) {
         if let Role::Leading(leading) = &mut self.role {
             leading.healthy = false;
             self.send_heartbeats();

@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use quorum::{Configuration, NodeId};
+use quorum::{Configuration, Epoch, NodeId};
 
 use crate::ballot::{Ballot, Slot};
+use crate::configurations::Configurations;
 use crate::election::Role;
-use crate::message::SnapshotId;
+use crate::message::{Address, SnapshotId};
 use crate::replica::Replica;
 
 /// What a node is doing about leadership.
@@ -56,6 +57,29 @@ pub struct Status {
     pub snapshot: Option<(SnapshotId, u64)>,
     /// At a leader: how long ago each other member was heard.
     pub heard: Vec<(NodeId, Duration)>,
+    /// The newest configuration and the one before it, if that is not retired, each with the first slot that it governs (R6).
+    pub configurations: Configurations,
+    /// At a leader: the newest configuration in whose slots it may propose (R3).
+    pub opened: Option<Epoch>,
+    /// At a leader: how far each other member of these configurations has come.
+    pub members: Vec<MemberProgress>,
+    /// R6: this node was told that the configuration of that epoch does without it.
+    pub may_stop: Option<Epoch>,
+}
+
+/// What a leader knows of another member.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct MemberProgress {
+    /// The member.
+    pub address: Address,
+    /// How long ago it was heard, or has been led.
+    pub heard: Duration,
+    /// Every slot up to here it knows to be chosen.
+    pub chosen: Slot,
+    /// Every slot up to here its disk holds as chosen (R6).
+    pub kept: Slot,
+    /// Every slot up to here its state machine holds durably.
+    pub flushed: Slot,
 }
 
 impl Replica {
@@ -83,6 +107,13 @@ impl Replica {
             journal_bytes: self.trimming.bytes(),
             snapshot: self.snapshots.progress(),
             heard: self.heard(),
+            configurations: self.configurations.clone(),
+            opened: match &self.role {
+                Role::Leading(leading) => Some(leading.opened),
+                _ => None,
+            },
+            members: self.progress_of_members(),
+            may_stop: self.reconfiguration.may_stop(),
         }
     }
 

@@ -211,7 +211,7 @@ impl Replica {
         let shared = Slot(shared.0.saturating_sub(self.options.keep_slots));
         let to = shared.max(self.surplus().min(spare));
         let trimmed = self.log.trimmed;
-        if to <= trimmed {
+        if to <= trimmed || self.awaits_record() {
             return;
         }
         let freed = self.trimming.bytes_to(to);

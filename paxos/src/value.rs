@@ -8,7 +8,9 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use quorum::{Configuration, NodeId};
+use quorum::NodeId;
+
+use crate::change::Change;
 
 /// What a slot holds once it is chosen.
 #[derive(Clone, PartialEq)]
@@ -17,8 +19,8 @@ pub enum Value {
     Noop,
     /// Client commands, in the order in which they are applied.
     Commands(Batch),
-    /// A change of members or of the quorum system, in force from the slot `α` later.
-    Reconfigure(Box<Configuration>),
+    /// A change of members or of the quorum system, in force from the slot `α` later if it takes effect (R2).
+    Reconfigure(Box<Change>),
 }
 
 impl Value {
@@ -38,7 +40,7 @@ impl Hash for Value {
         match self {
             Value::Noop => 0_u8.hash(into),
             Value::Commands(batch) => (1_u8, batch).hash(into),
-            Value::Reconfigure(configuration) => (2_u8, configuration.fingerprint()).hash(into),
+            Value::Reconfigure(change) => (2_u8, change.id, change.configuration.fingerprint()).hash(into),
         }
     }
 }
@@ -48,7 +50,13 @@ impl fmt::Debug for Value {
         match self {
             Value::Noop => f.write_str("noop"),
             Value::Commands(batch) => batch.fmt(f),
-            Value::Reconfigure(configuration) => write!(f, "reconfigure(epoch {})", configuration.epoch().0),
+            Value::Reconfigure(change) => write!(
+                f,
+                "reconfigure({}:{} epoch {})",
+                change.id.origin,
+                change.id.sequence,
+                change.configuration.epoch()
+            ),
         }
     }
 }

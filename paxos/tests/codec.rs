@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use paxos::{
-    Address, Ballot, Batch, ClusterId, CodecError, Command, CommandId, Envelope, Logged, Message, Refusal, Slot,
-    SnapshotId, Value, Vote,
+    Address, Ballot, Batch, Change, ClusterId, CodecError, Command, CommandId, Configurations, Envelope, Logged,
+    Message, Objection, Refusal, Slot, SnapshotId, Value, Vote, Waivers,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -63,11 +63,36 @@ fn configuration() -> impl Strategy<Value = Configuration> {
     })
 }
 
+fn change() -> impl Strategy<Value = Change> {
+    (any::<[u64; 3]>(), configuration()).prop_map(|([origin, boot, sequence], configuration)| Change {
+        id: CommandId {
+            origin: NodeId(origin),
+            boot,
+            sequence,
+        },
+        configuration,
+    })
+}
+
+fn objection() -> impl Strategy<Value = Objection> {
+    let (number, counts) = (any::<u64>(), any::<[u8; 2]>());
+    (0..8, number, counts).prop_map(|(kind, number, [caught_up, voters])| match kind {
+        0 => Objection::Epoch { newest: Epoch(number) },
+        1 => Objection::Pending { from: Slot(number) },
+        2 => Objection::Alpha { alpha: number },
+        3 => Objection::EarlierLife { node: NodeId(number) },
+        4 => Objection::Unsettled { newest: Epoch(number) },
+        5 => Objection::Behind { caught_up, voters },
+        6 => Objection::OneDisk { node: NodeId(number) },
+        _ => Objection::OneZone { node: NodeId(number) },
+    })
+}
+
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         1 => Just(Value::Noop),
         6 => commands().prop_map(|commands| Value::Commands(Batch::pack(&commands))),
-        2 => configuration().prop_map(|configuration| Value::Reconfigure(Box::new(configuration))),
+        2 => change().prop_map(|change| Value::Reconfigure(Box::new(change))),
     ]
 }
 
@@ -77,7 +102,10 @@ fn vote() -> impl Strategy<Value = Vote> {
 
 fn refusal() -> impl Strategy<Value = Refusal> {
     use Refusal::{NoLeader, NoQuorum, NoSpace, NotLeader, Overloaded, TooLarge};
-    prop::sample::select(vec![NoLeader, NoQuorum, NotLeader, Overloaded, TooLarge, NoSpace])
+    prop_oneof![
+        6 => prop::sample::select(vec![NoLeader, NoQuorum, NotLeader, Overloaded, TooLarge, NoSpace]),
+        2 => objection().prop_map(Refusal::Change),
+    ]
 }
 
 /// Messages of phase 1 and phase 2, and what announces their outcome.
@@ -141,7 +169,15 @@ fn snapshot_message() -> impl Strategy<Value = Message> {
 
 /// Messages around leadership, clients' commands and reads.
 fn other_message() -> impl Strategy<Value = Message> {
-    let heartbeat = (ballot(), any::<u64>(), slot(), slot(), slot(), any::<bool>());
+    let heartbeat = (
+        ballot(),
+        any::<u64>(),
+        slot(),
+        slot(),
+        slot(),
+        any::<bool>(),
+        any::<u64>(),
+    );
     let sequences = prop::collection::vec(any::<u64>(), 0..6);
     let index = prop_oneof![slot().prop_map(Ok), refusal().prop_map(Err)];
     prop_oneof![
@@ -152,21 +188,38 @@ fn other_message() -> impl Strategy<Value = Message> {
             promised
         }),
         heartbeat.prop_map(
-            |(ballot, round, chosen, horizon, everywhere, healthy)| Message::Heartbeat {
+            |(ballot, round, chosen, horizon, everywhere, healthy, oldest)| Message::Heartbeat {
                 ballot,
                 round,
                 chosen,
                 horizon,
                 everywhere,
-                healthy
+                healthy,
+                oldest: Epoch(oldest)
             }
         ),
-        (ballot(), any::<u64>(), slot(), slot()).prop_map(|(ballot, round, chosen, flushed)| Message::HeartbeatAck {
-            ballot,
-            round,
-            chosen,
-            flushed
+        (ballot(), any::<u64>(), slot(), slot(), slot()).prop_map(|(ballot, round, chosen, flushed, kept)| {
+            Message::HeartbeatAck {
+                ballot,
+                round,
+                chosen,
+                flushed,
+                kept,
+            }
         }),
+        (ballot(), any::<u64>(), change(), any::<[bool; 3]>()).prop_map(
+            |(ballot, number, change, [behind, one_disk, one_zone])| Message::ForwardChange {
+                ballot,
+                number,
+                change,
+                waivers: Waivers {
+                    behind,
+                    one_disk,
+                    one_zone
+                }
+            }
+        ),
+        any::<u64>().prop_map(|epoch| Message::Retired { epoch: Epoch(epoch) }),
         (ballot(), any::<u64>(), commands()).prop_map(|(ballot, number, commands)| Message::Forward {
             ballot,
             number,
@@ -299,14 +352,61 @@ proptest! {
 fn a_configuration_with_something_behind_it_is_refused() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let configuration = configuration().new_tree(&mut runner).expect("some are valid").current();
-    let whole = Logged::Learned(Value::Reconfigure(Box::new(configuration))).encode();
-    // Two tags, then the length, then the configuration.
-    let length = u32::from_le_bytes(whole[2..6].try_into().expect("four bytes"));
-    let mut long = BytesMut::from(&whole[..2]);
+    let id = CommandId {
+        origin: NodeId(1),
+        boot: 2,
+        sequence: 3,
+    };
+    let change = Change { id, configuration };
+    let whole = Logged::Learned(Value::Reconfigure(Box::new(change))).encode();
+    // Two tags, then who asked, then the length, then the configuration.
+    let length = u32::from_le_bytes(whole[26..30].try_into().expect("four bytes"));
+    let mut long = BytesMut::from(&whole[..26]);
     long.put_u32_le(length + 1);
-    long.put_slice(&whole[6..]);
+    long.put_slice(&whole[30..]);
     long.put_u8(0);
     assert_eq!(Logged::decode(long.freeze()), Err(CodecError::Long));
+}
+
+/// What state and journal keep of the configurations decodes to itself, and nothing else passes for it.
+#[test]
+fn configurations_that_do_not_follow_each_other_are_refused() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let first = configuration().new_tree(&mut runner).expect("some are valid").current();
+    let renumbered = |epoch: u64| {
+        let proposal = Proposal {
+            epoch: Epoch(epoch),
+            ..first.proposal().clone()
+        };
+        Configuration::new(proposal).expect("only its number differs")
+    };
+    let (epoch, alpha) = (first.epoch().0, first.alpha());
+    let id = CommandId {
+        origin: NodeId(1),
+        boot: 2,
+        sequence: 3,
+    };
+    let mut both = Configurations::new(first.clone());
+    let change = Change {
+        id,
+        configuration: renumbered(epoch + 1),
+    };
+    assert_eq!(both.take(Slot(5), &change), Ok(Slot(5 + alpha)));
+    assert_eq!(Configurations::decode(both.encode()), Ok(both.clone()));
+    let strange = [
+        vec![],
+        vec![(Slot(1), renumbered(epoch)), (Slot(9), renumbered(epoch + 2))],
+        vec![(Slot(9), renumbered(epoch)), (Slot(9), renumbered(epoch + 1))],
+    ];
+    for entries in strange {
+        assert_eq!(Configurations::from_entries(entries), None);
+    }
+    for cut in 0..both.encode().len() {
+        assert!(
+            Configurations::decode(both.encode().slice(..cut)).is_err(),
+            "{cut} bytes"
+        );
+    }
 }
 
 /// A length that lies must not make the decoder reserve what it announces.

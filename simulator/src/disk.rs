@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use paxos::{Ballot, Envelope, Logged, Record, Recovered, Slot, Value, Write};
+use paxos::{Ballot, Configurations, Envelope, Logged, Record, Recovered, Slot, Value, Write};
 
 use crate::random::Random;
 use crate::slots::Slots;
@@ -20,6 +20,7 @@ pub(crate) struct Store {
     pub(crate) chosen: Slot,
     pub(crate) trimmed: Slot,
     pub(crate) log: Slots<Logged>,
+    pub(crate) configurations: Option<Configurations>,
     /// Entries whose bytes are no longer what was written.
     rotten: BTreeSet<Slot>,
     /// Something that every start reads is no longer what was written.
@@ -35,6 +36,7 @@ impl Store {
             chosen: Slot::ZERO,
             trimmed: Slot::ZERO,
             log: Slots::new(),
+            configurations: None,
             rotten: BTreeSet::new(),
             broken: false,
             gone: false,
@@ -47,6 +49,7 @@ impl Store {
             Record::Voted { slot, ballot, value } => self.enter(*slot, Logged::Voted(*ballot, value.clone())),
             Record::Learned { slot, value } => self.enter(*slot, Logged::Learned(value.clone())),
             Record::Chosen(slot) => self.chosen = *slot,
+            Record::Configurations(configurations) => self.configurations = Some(configurations.clone()),
         }
     }
 
@@ -265,6 +268,7 @@ impl Disk {
             trimmed,
             log_bytes,
             log,
+            configurations: store.configurations.clone(),
         })
     }
 

@@ -142,7 +142,7 @@ impl Oracle {
             Record::Chosen(slot) => {
                 self.judge(claims::on_durable_prefix(&self.ledger, seat, store, chosen, *slot))?;
             }
-            Record::Promised(_) | Record::Learned { .. } => {}
+            Record::Promised(_) | Record::Learned { .. } | Record::Configurations(_) => {}
         }
         Ok(())
     }

@@ -76,6 +76,8 @@ impl SpecTrace {
                     log.insert(self.slot(*slot), entry);
                 }
                 Record::Chosen(chosen) => prefix = *chosen,
+                // The model has one configuration.
+                Record::Configurations(_) => {}
             }
         }
         let mut then = BTreeSet::new();

@@ -50,6 +50,7 @@ pub fn of_failure(failure: Failure, status: &NodeStatus) -> Status {
             (Some(_), false) => "etcdserver: request timed out, possibly due to connection lost",
             (Some(_), true) => "etcdserver: request timed out",
         }),
+        Failure::Refused(Refusal::Change(objection)) => Status::failed_precondition(objection.to_string()),
         Failure::Refused(Refusal::NoSpace) => Status::resource_exhausted("etcdserver: mvcc: database space exceeded"),
         Failure::Stopping => unavailable("etcdserver: server stopped"),
     }

@@ -300,6 +300,23 @@ impl Driver {
                 warn!(%peer, ?reason, "the copy of a peer's state came to nothing; another attempt follows if it is needed");
                 self.snapshots.abandon();
             }
+            Event::ChangeChosen { epoch, slot, from } => {
+                info!(%epoch, %slot, %from, "a change of configuration is chosen, and in force from a later slot on");
+            }
+            Event::ChangeVoid { slot, objection } => {
+                warn!(%slot, %objection, "a change of configuration is chosen and takes no effect");
+            }
+            Event::ConfigurationOpened { epoch } => {
+                info!(%epoch, "the new configuration has promised this leader's ballot")
+            }
+            Event::InForce { epoch } => info!(%epoch, "the configuration is in force"),
+            Event::ConfigurationRetired { epoch, left } => {
+                info!(%epoch, ?left, "the configuration before is retired: who left may be switched off");
+            }
+            Event::MayStop { epoch } => warn!(%epoch, "this node is no member any more and may be switched off"),
+            Event::LeftOut { epoch } => {
+                info!(%epoch, "stepping down: this node is no voter of the configuration in force")
+            }
         }
         self.publish();
     }

@@ -118,6 +118,7 @@ fn rejection(refusal: Refusal) -> &'static str {
         Refusal::Overloaded => "overloaded",
         Refusal::TooLarge => "too_large",
         Refusal::NoSpace => "no_space",
+        Refusal::Change(_) => "epoch_mismatch",
     }
 }
 

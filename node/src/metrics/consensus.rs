@@ -96,6 +96,13 @@ impl ConsensusMetrics {
             Event::Stalled { .. } => "stalled",
             Event::SnapshotBegun { .. } => "snapshot_begun",
             Event::SnapshotAbandoned { .. } => "snapshot_abandoned",
+            Event::ChangeChosen { .. } => "change_chosen",
+            Event::ChangeVoid { .. } => "change_void",
+            Event::ConfigurationOpened { .. } => "configuration_opened",
+            Event::InForce { .. } => "configuration_in_force",
+            Event::ConfigurationRetired { .. } => "configuration_retired",
+            Event::MayStop { .. } => "may_stop",
+            Event::LeftOut { .. } => "left_out",
         };
         self.events.with_label_values(&[name]).inc();
     }

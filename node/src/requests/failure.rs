@@ -26,6 +26,7 @@ impl fmt::Display for Failure {
             Failure::Refused(Refusal::NoSpace) => {
                 "not done: there is too little room on the disk of the node that was asked"
             }
+            Failure::Refused(Refusal::Change(objection)) => return write!(f, "not done: {objection}"),
             Failure::Unknown(Doubt::LeaderChanged) => "perhaps done: the leader that had the request was deposed",
             Failure::Unknown(Doubt::TimedOut) => "perhaps done: no answer came in time",
             Failure::Stopping => "perhaps done: the node is stopping",

@@ -105,8 +105,8 @@ impl Requests {
             Answer::Applied(applied) => Ok(applied),
             Answer::Outcome(Outcome::Refused(refusal)) => Err(Failure::Refused(refusal)),
             Answer::Outcome(Outcome::Unknown(doubt)) => Err(Failure::Unknown(doubt)),
-            Answer::Outcome(Outcome::Read(slot)) => {
-                panic!("a command was answered as a read that may be served from slot {slot}")
+            Answer::Outcome(other @ (Outcome::Read(_) | Outcome::Reconfigured { .. })) => {
+                panic!("a command was answered as something else: {other:?}")
             }
         }
     }
@@ -122,6 +122,9 @@ impl Requests {
             Answer::Outcome(Outcome::Read(slot)) => Ok(slot),
             Answer::Outcome(Outcome::Refused(refusal)) => Err(Failure::Refused(refusal)),
             Answer::Outcome(Outcome::Unknown(doubt)) => Err(Failure::Unknown(doubt)),
+            Answer::Outcome(other @ Outcome::Reconfigured { .. }) => {
+                panic!("a read was answered as a change of configuration: {other:?}")
+            }
             Answer::Applied(applied) => panic!("a read was answered as a command at revision {}", applied.revision),
         }
     }

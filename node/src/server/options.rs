@@ -44,6 +44,7 @@ pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Optio
         address,
         boot,
         genesis: settings.genesis.clone(),
+        introduced: None,
         heartbeat_interval: timing.heartbeat_interval,
         election_timeout: timing.election_timeout,
         reluctance: settings.reluctance,

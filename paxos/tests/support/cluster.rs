@@ -164,6 +164,7 @@ impl Cluster {
             address: node.address,
             boot: node.boot(),
             genesis,
+            introduced: None,
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_secs(1),
             reluctance: 0,
@@ -500,6 +501,7 @@ impl Disk {
                 assert!(slot > self.found.chosen, "the chosen prefix shrinks to {slot}");
                 self.found.chosen = slot;
             }
+            Record::Configurations(configurations) => self.found.configurations = Some(configurations),
         }
     }
 

@@ -1,6 +1,8 @@
 //! One line for each thing that a replica says.
 
-use paxos::{Batch, Envelope, Event, Logged, Message, Outcome, Record, SnapshotId, Standing, Status, Value, Vote};
+use paxos::{
+    Batch, Envelope, Event, Logged, Message, Outcome, Record, Refusal, SnapshotId, Standing, Status, Value, Vote,
+};
 
 /// Payloads are text, padded with zeros where a script wants them large.
 pub fn text(payload: &[u8]) -> String {
@@ -16,7 +18,7 @@ pub fn value(value: &Value) -> String {
     match value {
         Value::Noop => "no-op".to_string(),
         Value::Commands(commands) => batch(commands),
-        Value::Reconfigure(configuration) => format!("epoch {}", configuration.epoch()),
+        Value::Reconfigure(change) => format!("epoch {}", change.configuration.epoch()),
     }
 }
 
@@ -37,6 +39,7 @@ pub fn record(record: &Record) -> String {
         Record::Voted { slot, ballot, value: v } => format!("vote s{slot} {} in {ballot}", value(v)),
         Record::Learned { slot, value: v } => format!("learned s{slot} {}", value(v)),
         Record::Chosen(slot) => format!("chosen {slot}"),
+        Record::Configurations(configurations) => format!("configuration {}", configurations.newest().epoch()),
     }
 }
 
@@ -160,6 +163,10 @@ pub fn message(message: &Message) -> String {
             if *last { ", the last" } else { "" }
         ),
         Message::SnapshotGone { snapshot: of } => of.map_or("none to be had".to_string(), snapshot),
+        Message::ForwardChange {
+            ballot, number, change, ..
+        } => format!("{ballot} #{number}, epoch {}", change.configuration.epoch()),
+        Message::Retired { epoch } => format!("epoch {epoch}"),
     };
     format!("{}({inside})", kind(message))
 }
@@ -201,6 +208,22 @@ pub fn event(event: &Event) -> String {
         Event::SpaceRegained => "has room on its disk again".to_string(),
         Event::Stalled { since } => format!("gives way: its disk has not finished a write for {since:?}"),
         Event::SnapshotBegun { peer, snapshot: id } => format!("begins a snapshot {} from {peer}", snapshot(*id)),
+        Event::ChangeChosen { epoch, slot, from } => {
+            format!("has epoch {epoch} chosen in s{slot}, in force from s{from}")
+        }
+        Event::ChangeVoid { slot, objection } => {
+            format!("has a change chosen in s{slot} that takes no effect: {objection}")
+        }
+        Event::ConfigurationOpened { epoch } => format!("may propose in the slots of epoch {epoch}"),
+        Event::InForce { epoch } => format!("finds epoch {epoch} in force"),
+        Event::ConfigurationRetired { epoch, left } if left.is_empty() => {
+            format!("finds all before epoch {epoch} retired")
+        }
+        Event::ConfigurationRetired { epoch, left } => {
+            format!("finds all before epoch {epoch} retired; not needed any more: {left:?}")
+        }
+        Event::MayStop { epoch } => format!("may be switched off: epoch {epoch} does without it"),
+        Event::LeftOut { epoch } => format!("leads no more: it is no voter of epoch {epoch}"),
         Event::SnapshotAbandoned { peer, reason } => format!("gives up the snapshot from {peer}: {reason:?}"),
     }
 }
@@ -208,6 +231,10 @@ pub fn event(event: &Event) -> String {
 pub fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Read(slot) => format!("read at {slot}"),
+        Outcome::Reconfigured { epoch, slot, from } => {
+            format!("epoch {epoch} chosen in s{slot}, in force from s{from}")
+        }
+        Outcome::Refused(Refusal::Change(objection)) => format!("refused, {objection}"),
         Outcome::Refused(refusal) => format!("refused, {refusal:?}"),
         Outcome::Unknown(doubt) => format!("unknown, {doubt:?}"),
     }

@@ -13,7 +13,7 @@ pub(crate) fn on_record(ledger: &Ledger, seat: Seat, record: &Record) -> Verdict
     match record {
         Record::Chosen(slot) => prefix(ledger, seat, *slot, "records that all is chosen"),
         Record::Learned { slot, value } => chosen(ledger, seat, *slot, value, "learned"),
-        Record::Promised(_) | Record::Voted { .. } => Ok(()),
+        Record::Promised(_) | Record::Voted { .. } | Record::Configurations(_) => Ok(()),
     }
 }
 

@@ -57,7 +57,7 @@ impl Promises {
                     "{seat} votes in {ballot}, slot {slot}, after it had promised {asked}"
                 );
             }
-            Record::Learned { .. } | Record::Chosen(_) => {}
+            Record::Learned { .. } | Record::Chosen(_) | Record::Configurations(_) => {}
         }
         Ok(())
     }
@@ -89,6 +89,6 @@ impl Promises {
 fn ballot_of(record: &Record) -> Ballot {
     match record {
         Record::Promised(ballot) | Record::Voted { ballot, .. } => *ballot,
-        Record::Learned { .. } | Record::Chosen(_) => Ballot::ZERO,
+        Record::Learned { .. } | Record::Chosen(_) | Record::Configurations(_) => Ballot::ZERO,
     }
 }

@@ -138,6 +138,7 @@ impl Cluster {
             address: self.address(seat),
             boot,
             genesis: self.plan.configuration.clone(),
+            introduced: None,
             heartbeat_interval: tuning.heartbeat_interval,
             election_timeout: tuning.election_timeout,
             reluctance: if tuning.reluctant { u32::from(seat.0) } else { 0 },

@@ -163,6 +163,7 @@ impl Cluster {
                 self.record(client, &op, history::found(&found));
                 End::Done
             }
+            Outcome::Reconfigured { .. } => End::Done,
             Outcome::Unknown(_) if !mutant => {
                 self.oracle.on_unknown(id, &mut self.tally);
                 End::Unknown

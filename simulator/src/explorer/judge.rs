@@ -121,6 +121,7 @@ impl Judge {
             }
             Record::Learned { slot, value } => vec![self.is_chosen(seat, *slot, value)],
             Record::Chosen(slot) => vec![self.claims(seat, *slot)],
+            Record::Configurations(_) => Vec::new(),
         }
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paxos::{
-    Ballot, ClusterId, CommandId, Entry, Envelope, Event, Input, Logged, Message, Options, Output, Record, Recovered,
-    Replica, RequestId, Slot, Standing, Time, Write,
+    Ballot, ClusterId, CommandId, Configurations, Entry, Envelope, Event, Input, Logged, Message, Options, Output,
+    Record, Recovered, Replica, RequestId, Slot, Standing, Time, Write,
 };
 use quorum::Configuration;
 
@@ -48,6 +48,7 @@ struct Disk {
     promised: Ballot,
     chosen: Slot,
     log: BTreeMap<Slot, Logged>,
+    configurations: Option<Configurations>,
 }
 
 impl Disk {
@@ -61,6 +62,7 @@ impl Disk {
                 self.log.insert(*slot, Logged::Learned(value.clone()));
             }
             Record::Chosen(slot) => self.chosen = *slot,
+            Record::Configurations(configurations) => self.configurations = Some(configurations.clone()),
         }
     }
 }
@@ -102,6 +104,7 @@ impl Node {
             address: seat.address(),
             boot,
             genesis: configuration.clone(),
+            introduced: None,
             heartbeat_interval: Duration::ZERO,
             election_timeout: Duration::ZERO,
             reluctance: 0,
@@ -124,6 +127,7 @@ impl Node {
             promised: disk.promised,
             chosen: disk.chosen,
             log: disk.log.clone().into_iter().collect(),
+            configurations: disk.configurations.clone(),
             ..Recovered::default()
         };
         let mut node = Node {

@@ -69,6 +69,10 @@ fn word(fact: &Fact) -> Option<String> {
         }
         Fact::Durable(Record::Learned { slot, value }) => Some(format!("its disk has {value:?} chosen in slot {slot}")),
         Fact::Durable(Record::Chosen(slot)) => Some(format!("its disk has all chosen up to slot {slot}")),
+        Fact::Durable(Record::Configurations(configurations)) => Some(format!(
+            "its disk has configuration {}",
+            configurations.newest().epoch()
+        )),
         Fact::Handed(entry, _) => Some(format!("applies {:?} in slot {}", entry.value, entry.slot)),
         Fact::Given(id) => Some(format!(
             "a client gives {}:{} of process {}",

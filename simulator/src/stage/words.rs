@@ -83,6 +83,8 @@ pub(crate) fn key(message: &Message) -> String {
         Message::AskSnapshot { from, .. } => format!("ask-snapshot {from}"),
         Message::SnapshotPiece { number, .. } => format!("snapshot-piece {number}"),
         Message::SnapshotGone { .. } => "snapshot-gone".to_owned(),
+        Message::ForwardChange { ballot: of, .. } => format!("forward-change {}", ballot(*of)),
+        Message::Retired { epoch } => format!("retired {epoch}"),
     }
 }
 
@@ -166,6 +168,8 @@ pub(crate) fn message(message: &Message) -> String {
             format!("SnapshotPiece {number} as of slot {}{last}", snapshot.slot)
         }
         Message::SnapshotGone { .. } => "SnapshotGone".to_owned(),
+        Message::ForwardChange { change, .. } => format!("ForwardChange to epoch {}", change.configuration.epoch()),
+        Message::Retired { epoch } => format!("Retired: configuration {epoch} does without you"),
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paxos::{
-    Address, Ballot, CommandId, Entry, Envelope, Event, Input, Logged, Message, Options, Outcome, Output, Record,
-    Recovered, Replica, RequestId, Slot, Standing, Time, Value, Wake, Write,
+    Address, Ballot, CommandId, Configurations, Entry, Envelope, Event, Input, Logged, Message, Options, Outcome,
+    Output, Record, Recovered, Replica, RequestId, Slot, Standing, Time, Value, Wake, Write,
 };
 use quorum::{Configuration, Incarnation};
 
@@ -37,6 +37,7 @@ struct Store {
     chosen: Slot,
     trimmed: Slot,
     log: BTreeMap<Slot, Logged>,
+    configurations: Option<Configurations>,
 }
 
 /// What a state machine has applied: each slot's value, and up to where.
@@ -269,6 +270,7 @@ impl World {
                 .range(applied.next()..)
                 .map(|(slot, logged)| (*slot, logged.clone()))
                 .collect(),
+            configurations: store.configurations.clone(),
         };
         if forget_promise {
             recovered.promised = Ballot::ZERO;
@@ -289,6 +291,7 @@ impl World {
             },
             boot,
             genesis,
+            introduced: None,
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_secs(1),
             reluctance: 0,
@@ -332,7 +335,7 @@ impl World {
                     words::value(&value),
                     words::ballot(ballot)
                 )),
-                Record::Learned { .. } | Record::Chosen(_) => None,
+                Record::Learned { .. } | Record::Chosen(_) | Record::Configurations(_) => None,
             })
             .collect();
         actor.to_apply.clear();
@@ -666,6 +669,7 @@ impl World {
                 self.note(seat, format!("learns that {what} is chosen in slot {slot}"));
             }
             Record::Chosen(slot) => store.chosen = slot,
+            Record::Configurations(configurations) => store.configurations = Some(configurations),
         }
     }
 
@@ -724,7 +728,7 @@ impl Actor {
                 Record::Learned { slot, value } => {
                     log.insert(*slot, Logged::Learned(value.clone()));
                 }
-                Record::Promised(_) | Record::Chosen(_) => {}
+                Record::Promised(_) | Record::Chosen(_) | Record::Configurations(_) => {}
             }
         }
         (from.0..=to.0)

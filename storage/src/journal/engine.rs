@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use paxos::{Ballot, Slot};
+use paxos::{Ballot, Configurations, Slot};
 
-/// Ordered durable storage for log entries and three marks. Errors are sentences of the engine's own.
+/// Ordered durable storage for log entries and some marks. Errors are sentences of the engine's own.
 pub(super) trait Engine: Send + Sync + 'static {
     /// The marks as they were last committed.
     fn marks(&self) -> Result<Marks, String>;
@@ -27,7 +27,7 @@ pub(super) trait Engine: Send + Sync + 'static {
 }
 
 /// How far the journal reaches.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Marks {
     /// The highest ballot promised.
     pub(super) promised: Ballot,
@@ -35,6 +35,8 @@ pub(super) struct Marks {
     pub(super) chosen: Slot,
     /// Every slot up to here is gone.
     pub(super) trimmed: Slot,
+    /// The configurations, if there ever was a change.
+    pub(super) configurations: Option<Configurations>,
 }
 
 /// What one commit changes.
@@ -45,6 +47,8 @@ pub(super) struct Changes {
     /// New values of the marks that move.
     pub(super) promised: Option<Ballot>,
     pub(super) chosen: Option<Slot>,
+    /// The configurations, if they changed.
+    pub(super) configurations: Option<Configurations>,
     /// Entries up to here are removed.
     pub(super) trimmed: Option<Slot>,
 }

@@ -185,6 +185,7 @@ impl Journal {
             trimmed,
             log_bytes,
             log,
+            configurations: marks.configurations,
         })
     }
 

@@ -133,6 +133,7 @@ fn size(write: &Write) -> usize {
         .map(|record| match record {
             Record::Voted { value, .. } | Record::Learned { value, .. } => 64 + value.size(),
             Record::Promised(_) | Record::Chosen(_) => 32,
+            Record::Configurations(_) => 4096,
         })
         .sum();
     records + 64 * (1 + write.then.len())

@@ -1,6 +1,6 @@
 //! RocksDB as the journal's engine.
 //!
-//! One column family. `log/` and the slot as a big-endian number hold the entries, four short keys the rest. Every commit is
+//! One column family. `log/` and the slot as a big-endian number hold the entries, five keys the rest. Every commit is
 //! one synced write batch, and is then noted in the synced mark.
 //!
 //! Of RocksDB's ways to recover its log, the default (a point in time) drops everything behind the first bad record without a
@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Mutex;
 
-use paxos::{Ballot, Slot};
+use paxos::{Ballot, Configurations, Slot};
 use quorum::NodeId;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options, ReadOptions, WriteBatch, WriteOptions,
@@ -34,6 +34,7 @@ const IDENTITY: &[u8] = b"identity";
 const PROMISED: &[u8] = b"promised";
 const CHOSEN: &[u8] = b"chosen";
 const TRIMMED: &[u8] = b"trimmed";
+const CONFIGURATIONS: &[u8] = b"configurations";
 
 pub(super) struct RocksEngine {
     db: DB,
@@ -175,6 +176,9 @@ impl Engine for RocksEngine {
         if let Some(slot) = changes.chosen {
             batch.put(CHOSEN, slot.0.to_be_bytes());
         }
+        if let Some(configurations) = &changes.configurations {
+            batch.put(CONFIGURATIONS, configurations.encode());
+        }
         if let Some(slot) = changes.trimmed {
             batch.delete_range(log_key(Slot::ZERO), log_key(slot.next()));
             batch.put(TRIMMED, slot.0.to_be_bytes());
@@ -216,7 +220,19 @@ pub(super) fn read_marks(db: &DB) -> Result<Marks, String> {
         promised,
         chosen: slot(CHOSEN)?,
         trimmed: slot(TRIMMED)?,
+        configurations: configurations(db)?,
     })
+}
+
+/// The configurations, whose bytes RocksDB has checked (A6); nothing if there was no change.
+fn configurations(db: &DB) -> Result<Option<Configurations>, String> {
+    let Some(bytes) = db.get(CONFIGURATIONS).map_err(|error| error.to_string())? else {
+        return Ok(None);
+    };
+    let decoded = Configurations::decode(bytes.into());
+    decoded
+        .map(Some)
+        .map_err(|error| format!("\"configurations\": {error}"))
 }
 
 fn number(db: &DB, key: &[u8]) -> Result<Option<u64>, String> {

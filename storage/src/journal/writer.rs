@@ -46,9 +46,9 @@ pub(super) fn spawn(
         queue: Arc::clone(&queue),
         metrics,
         sync_delay,
+        last_slot: marks.trimmed,
         marks,
         last_write: WriteId::default(),
-        last_slot: marks.trimmed,
         bytes_since_trim: 0,
         commits: 0,
     };
@@ -200,6 +200,7 @@ impl Writer {
                     changes.chosen = Some(slot);
                 }
             }
+            Record::Configurations(configurations) => changes.configurations = Some(configurations),
         }
     }
 

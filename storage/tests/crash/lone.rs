@@ -74,6 +74,7 @@ fn options(boot: u64) -> Options {
         address: ME,
         boot,
         genesis: genesis(),
+        introduced: None,
         heartbeat_interval: Duration::from_millis(20),
         election_timeout: Duration::from_millis(10),
         reluctance: 0,
