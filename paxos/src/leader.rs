@@ -199,10 +199,6 @@ impl Replica {
             return None;
         };
         let slot = leading.next();
-        if slot > leading.open_to {
-            // R3: its configuration has not promised.
-            return None;
-        }
         if slot <= leading.horizon {
             if !leading.adopted.contains_key(&slot) && !self.proposals.queue.is_empty() && mutated(Mutant::HoleFilled) {
                 let ballot = leading.ballot;
@@ -255,7 +251,7 @@ impl Replica {
         }
     }
 
-    /// L3 i: whether config(s) is known for the next slot. The window also bounds what a successor may have to recover, and
+    /// L3 i, R3: whether config(s) is known for the next slot, and has promised. The window also bounds what a successor may have to recover, and
     /// how far the state machine may fall behind.
     fn may_open(&self) -> bool {
         let Role::Leading(leading) = &self.role else {
@@ -263,6 +259,7 @@ impl Replica {
         };
         let (chosen, alpha) = (self.log.chosen, self.configurations.alpha());
         (leading.next() <= chosen.plus(alpha) || mutated(Mutant::WindowIgnored))
+            && leading.next() <= leading.open_to
             && (chosen.0 - self.log.applied.0 <= WINDOWS_UNAPPLIED * alpha || mutated(Mutant::MachineOutrun))
             && leading.in_flight_bytes < self.options.max_inflight_bytes
     }

@@ -96,6 +96,8 @@ impl Replica {
                 self.event(Event::ChangeChosen { epoch, slot, from });
                 self.on_new_configuration();
             }
+            // A process that starts plays what its disk knows of once more: that is no news.
+            Err(_) if slot <= self.reconfiguration.kept => {}
             Err(objection) => self.event(Event::ChangeVoid { slot, objection }),
         }
         if change.id.origin == self.me().node && change.id.boot == self.options.boot {

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
+use paxos::Waivers;
 use support::cluster::Cluster;
 
 const RUNS: u64 = 60;
@@ -36,6 +37,10 @@ struct Seen {
     learned: usize,
     reads: usize,
     unknown: usize,
+    changes: usize,
+    retired: usize,
+    dismissed: usize,
+    void: usize,
 }
 
 impl Seen {
@@ -46,6 +51,9 @@ impl Seen {
             self.learned += usize::from(line.contains(" learned "));
             self.reads += usize::from(line.contains(": read at "));
             self.unknown += usize::from(line.contains(": unknown, "));
+            self.changes += usize::from(line.contains(" chosen in s") && line.contains(" has epoch "));
+            self.retired += usize::from(line.contains(" retired"));
+            self.void += usize::from(line.contains("that takes no effect"));
         }
     }
 }
@@ -75,14 +83,90 @@ fn shake_network(cluster: &mut Cluster, die: &mut Die) {
     }
 }
 
+/// An operator of `name` asks for some other configuration than the newest that the node knows.
+fn reconfigure(cluster: &mut Cluster, die: &mut Die, name: u64) {
+    let Some(replica) = &cluster.node(name).replica else {
+        return;
+    };
+    let newest = replica.configuration().clone();
+    let mut members: Vec<(u64, u64, bool)> = newest
+        .members()
+        .iter()
+        .enumerate()
+        .map(|(index, member)| (member.node.0, member.incarnation.0, newest.is_voter(index as u8)))
+        .collect();
+    let at = die.below(members.len());
+    match die.below(5) {
+        0 => {
+            let absent = (1..=7).find(|node| members.iter().all(|(member, ..)| member != node));
+            let Some(node) = absent else { return };
+            // A name that was used before comes back with a new disk.
+            let life = cluster
+                .nodes
+                .get(&node)
+                .map_or(1, |before| before.address.incarnation.0 + 1);
+            members.push((node, life, false));
+        }
+        1 => members[at].2 = true,
+        2 if members.len() > 2 => drop(members.remove(at)),
+        3 => members.iter_mut().for_each(|(.., votes)| *votes = true),
+        _ => {}
+    }
+    let voters = members.iter().filter(|(.., votes)| *votes).count();
+    let phase2 = 1 + die.below(voters.max(1));
+    let system = match die.below(2) {
+        0 => "majority".to_string(),
+        _ => format!("counts {}/{phase2}", voters + 1 - phase2),
+    };
+    let Some(next) = cluster.next_configuration(&newest, &system, &members) else {
+        return;
+    };
+    let strict = die.below(4) == 0;
+    let waivers = Waivers {
+        behind: !strict && die.below(3) == 0,
+        one_disk: !strict,
+        one_zone: !strict,
+    };
+    cluster.change(name, next, waivers);
+}
+
+/// R6: who is said to be needed no more is switched off at once, and its disk thrown away. Who was added starts.
+fn keep_house(cluster: &mut Cluster) {
+    let newest = cluster.judge.newest().clone();
+    for address in std::mem::take(&mut cluster.dismissed) {
+        let node = address.node.0;
+        if cluster.nodes.get(&node).is_some_and(|known| known.address == address) {
+            cluster.crash(node);
+            cluster.nodes.get_mut(&node).expect("it was just there").gone = true;
+        }
+    }
+    for member in newest.members() {
+        let (node, life) = (member.node.0, member.incarnation.0);
+        let there = cluster
+            .nodes
+            .get(&node)
+            .map(|known| (known.address.incarnation.0, known.gone));
+        let is_new = match there {
+            None => true,
+            Some((known, gone)) => known < life && gone,
+        };
+        if is_new {
+            cluster.place(node, life, Some(newest.clone()));
+            cluster.start(node);
+        }
+    }
+}
+
 fn happen(cluster: &mut Cluster, die: &mut Die, step: usize, seen: &mut Seen) {
-    let size = cluster.nodes.len();
-    let name = 1 + die.below(size) as u64;
-    let other = 1 + die.below(size) as u64;
+    keep_house(cluster);
+    let names: Vec<u64> = cluster.nodes.keys().copied().collect();
+    let size = names.len();
+    let name = names[die.below(size)];
+    let other = names[die.below(size)];
     match die.below(200) {
         0 => cluster.crash(name),
         1..5 => {
-            if cluster.node(name).replica.is_none() {
+            if cluster.node(name).replica.is_none() && !cluster.node(name).gone {
                 seen.restarts += 1;
                 cluster.start(name);
             }
@@ -97,7 +181,7 @@ fn happen(cluster: &mut Cluster, die: &mut Die, step: usize, seen: &mut Seen) {
             cluster.cuts.insert((name, other));
         }
         9 => {
-            let peers = 1..=size as u64;
+            let peers = names.iter().copied();
             match die.below(3) {
                 0 => cluster.cuts.extend(peers.map(|peer| (name, peer))),
                 1 => cluster.cuts.extend(peers.map(|peer| (peer, name))),
@@ -111,6 +195,7 @@ fn happen(cluster: &mut Cluster, die: &mut Die, step: usize, seen: &mut Seen) {
             node.asleep = !node.asleep;
             cluster.apply(name);
         }
+        62..64 => reconfigure(cluster, die, name),
         13..30 if cluster.node(name).replica.is_some() => {
             let text = format!("c{step}");
             cluster.propose(name, &text, Bytes::from(text.clone()));
@@ -136,22 +221,30 @@ fn beat(cluster: &mut Cluster) {
 
 /// Whether every node has applied the same and nobody waits.
 fn is_quiet(cluster: &Cluster) -> bool {
+    let newest = cluster.judge.newest();
     let mut statuses = cluster
         .nodes
         .values()
+        .filter(|node| newest.index_of(node.address.node, node.address.incarnation).is_some())
         .filter_map(|node| node.replica.as_ref())
         .map(paxos::Replica::status);
     let Some(first) = statuses.next() else { return false };
-    let same = |status: paxos::Status| status.leader == first.leader && status.applied == first.applied;
-    first.leader.is_some() && first.healthy && statuses.all(same) && cluster.unanswered() == 0
+    let same = |status: paxos::Status| {
+        status.leader == first.leader
+            && status.applied == first.applied
+            && status.configurations.entries() == [first.configurations.entries()[0].clone()]
+    };
+    let settled = first.configurations.newest() == newest && first.configurations.entries().len() == 1;
+    settled && first.leader.is_some() && first.healthy && statuses.all(same) && cluster.unanswered() == 0
 }
 
 /// Heals everything: after a while there must be a leader, equal logs, no client that waits, and room for more.
 fn heal(cluster: &mut Cluster) {
     cluster.cuts.clear();
+    keep_house(cluster);
     let names: Vec<u64> = cluster.nodes.keys().copied().collect();
     for name in &names {
-        if cluster.node(*name).replica.is_none() {
+        if cluster.node(*name).replica.is_none() && !cluster.node(*name).gone {
             cluster.start(*name);
         }
         let node = cluster.node(*name);
@@ -161,6 +254,7 @@ fn heal(cluster: &mut Cluster) {
     }
     let recovered = (0..6000).any(|_| {
         beat(cluster);
+        keep_house(cluster);
         is_quiet(cluster)
     });
     assert!(
@@ -169,7 +263,8 @@ fn heal(cluster: &mut Cluster) {
         standings(cluster)
     );
     let told = cluster.judge.told();
-    cluster.propose(names[0], "last", Bytes::from("last"));
+    let member = cluster.judge.newest().members()[0].node.0;
+    cluster.propose(member, "last", Bytes::from("last"));
     let done = (0..300).any(|_| {
         beat(cluster);
         is_quiet(cluster)
@@ -210,6 +305,7 @@ fn run(seed: u64, seen: &mut Seen) {
     }
     heal(&mut cluster);
     seen.chosen += cluster.judge.chosen();
+    seen.dismissed += cluster.nodes.values().filter(|node| node.gone).count();
 }
 
 #[test]
@@ -237,11 +333,26 @@ fn whatever_happens_no_rule_is_broken() {
             learned,
             reads,
             unknown,
+            changes,
+            retired,
+            dismissed,
+            void: _,
         } = seen;
         assert!(
-            [chosen, elections, stepped_down, restarts, learned, reads, unknown]
-                .iter()
-                .all(|count| *count > 5)
+            [
+                chosen,
+                elections,
+                stepped_down,
+                restarts,
+                learned,
+                reads,
+                unknown,
+                changes,
+                retired,
+                dismissed
+            ]
+            .iter()
+            .all(|count| *count > 5)
         );
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paxos::{
-    Address, Batch, ClusterId, CommandId, Entry, Envelope, Event, Input, Logged, Options, Outcome, Output, Record,
-    Recovered, Replica, RequestId, Slot, Time, Value, Wake, Write,
+    Address, Batch, ClusterId, CommandId, Configurations, Entry, Envelope, Event, Input, Logged, Options, Outcome,
+    Output, Record, Recovered, Replica, RequestId, Slot, Time, Value, Waivers, Wake, Write,
 };
 use quorum::{Configuration, Epoch, Incarnation, Member, NodeId, Proposal, Role};
 
@@ -46,10 +46,16 @@ pub struct Node {
     /// Writes that are not durable yet, while `holds` is set.
     writes: VecDeque<Write>,
     pub holds: bool,
+    /// It was switched off for ever.
+    pub gone: bool,
     /// A state machine that is asleep applies nothing.
     pub asleep: bool,
     to_apply: VecDeque<Entry>,
     pub applied: Slot,
+    /// The configurations as of the applied slot, part of the state (C3).
+    state: Configurations,
+    /// What it was told of when it was added.
+    introduced: Option<Configuration>,
     pub snapshots: Snapshots,
     starts: u64,
     requests: BTreeMap<u64, Request>,
@@ -76,6 +82,8 @@ pub struct Cluster {
     /// Links that lose everything.
     pub cuts: BTreeSet<(u64, u64)>,
     pub judge: Judge,
+    /// R6: these were said to be needed no more.
+    pub dismissed: BTreeSet<Address>,
     /// What happened, a line each.
     pub trace: Vec<String>,
     pub seed: u64,
@@ -113,34 +121,85 @@ impl Cluster {
             delayed: Vec::new(),
             sent: Vec::new(),
             cuts: BTreeSet::new(),
+            dismissed: BTreeSet::new(),
             trace: Vec::new(),
             seed,
             max_log_slots,
         };
         for node in 1..=size {
-            let address = Address {
-                node: NodeId(node),
-                incarnation: Incarnation(1),
-            };
-            let node_of = Node {
-                address,
-                replica: None,
-                disk: Disk::default(),
-                now: Time::ZERO,
-                writes: VecDeque::new(),
-                holds: false,
-                asleep: false,
-                to_apply: VecDeque::new(),
-                applied: Slot::ZERO,
-                snapshots: Snapshots::default(),
-                starts: 0,
-                requests: BTreeMap::new(),
-                last_request: 0,
-            };
-            cluster.nodes.insert(node, node_of);
+            cluster.place(node, 1, None);
             cluster.start(node);
         }
         cluster
+    }
+
+    /// A node with an empty disk, which does not run yet. What was there before is gone.
+    pub fn place(&mut self, node: u64, incarnation: u64, introduced: Option<Configuration>) {
+        let address = Address {
+            node: NodeId(node),
+            incarnation: Incarnation(incarnation),
+        };
+        let before = self.nodes.get(&node);
+        let placed = Node {
+            address,
+            replica: None,
+            disk: Disk::default(),
+            now: before.map_or(Time::ZERO, |before| before.now),
+            writes: VecDeque::new(),
+            holds: false,
+            gone: false,
+            asleep: false,
+            to_apply: VecDeque::new(),
+            applied: Slot::ZERO,
+            state: Configurations::new(self.configuration.clone()),
+            introduced,
+            snapshots: Snapshots::default(),
+            starts: before.map_or(0, |before| before.starts),
+            requests: BTreeMap::new(),
+            last_request: 0,
+        };
+        self.nodes.insert(node, placed);
+    }
+
+    /// The newest configuration with other members or another quorum system: `members` are nodes with the lives of their
+    /// disks, and whether they vote.
+    pub fn next_configuration(
+        &self,
+        newest: &Configuration,
+        system: &str,
+        members: &[(u64, u64, bool)],
+    ) -> Option<Configuration> {
+        let member = |(node, incarnation, votes): &(u64, u64, bool)| Member {
+            node: NodeId(*node),
+            incarnation: Incarnation(*incarnation),
+            name: format!("n{node}"),
+            region: format!("r{node}"),
+            zone: format!("z{node}"),
+            address: format!("127.0.0.1:{}", 7000 + node),
+            client_url: String::new(),
+            role: if *votes { Role::Voter } else { Role::Learner },
+        };
+        let proposal = Proposal {
+            epoch: Epoch(newest.epoch().0 + 1),
+            alpha: newest.alpha() as u32,
+            system: system.parse().ok()?,
+            members: members.iter().map(member).collect(),
+        };
+        Configuration::new(proposal).ok()
+    }
+
+    /// An operator of a node wants another configuration.
+    pub fn change(&mut self, name: u64, configuration: Configuration, waivers: Waivers) {
+        let (id, deadline) = self.request(name, &format!("epoch {}", configuration.epoch()), None);
+        self.step(
+            name,
+            Input::Reconfigure {
+                id,
+                configuration,
+                waivers,
+                deadline,
+            },
+        );
     }
 
     pub fn say(&mut self, line: String) {
@@ -164,7 +223,7 @@ impl Cluster {
             address: node.address,
             boot: node.boot(),
             genesis,
-            introduced: None,
+            introduced: node.introduced.clone(),
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_secs(1),
             reluctance: 0,
@@ -184,7 +243,10 @@ impl Cluster {
         let (applied, trimmed) = (node.disk.found.applied, node.disk.found.trimmed);
         if let Some(slot) = node.snapshots.install(applied, trimmed) {
             node.disk.install(slot);
+            let state = self.judge.as_of(slot);
+            self.node(name).disk.know(state);
         }
+        let node = self.node(name);
         let applied = node.disk.found.applied;
         let above = node.disk.log.range(applied.next()..);
         let log = above.map(|(slot, logged)| (*slot, logged.clone())).collect();
@@ -193,6 +255,9 @@ impl Cluster {
             ..node.disk.found.clone()
         };
         node.applied = applied;
+        let state = self.judge.as_of(applied);
+        let node = self.node(name);
+        node.state = state;
         let seed = seed.wrapping_mul(1 << 16) + node.boot();
         node.replica = Some(Replica::new(options, recovered, seed, node.now));
         self.drain(name);
@@ -304,7 +369,12 @@ impl Cluster {
             @ (Output::ReadSnapshot { .. } | Output::StageSnapshot { .. } | Output::InstallSnapshot { .. }) => {
                 self.obey_snapshot(name, snapshot)
             }
-            Output::Event(event) => self.say(format!("{name} {}", words::event(&event))),
+            Output::Event(event) => {
+                if let Event::ConfigurationRetired { left, .. } = &event {
+                    self.dismissed.extend(left.iter().copied());
+                }
+                self.say(format!("{name} {}", words::event(&event)));
+            }
         }
     }
 
@@ -358,6 +428,16 @@ impl Cluster {
             assert_eq!(slot, node.applied.next(), "node {name} applies out of order (C2)");
             node.applied = slot;
             let who = node.address;
+            if let Value::Reconfigure(change) = &value {
+                // Whether it takes effect is part of the state; both ways are good.
+                let _ = node.state.take(slot, change);
+                let state = node.state.clone();
+                assert_eq!(
+                    state,
+                    self.judge.as_of(slot),
+                    "{who:?} judges the change in slot {slot} (R2)"
+                );
+            }
             self.judge.apply(who, slot, &value);
             self.say(format!("{name} applies s{slot} {}", words::value(&value)));
             if let Value::Commands(batch) = &value {
@@ -439,12 +519,15 @@ impl Cluster {
         let applied = node.applied;
         if node.replica.is_some() {
             node.disk.found.applied = applied;
+            let state = node.state.clone();
+            node.disk.know(state);
             self.step(name, Input::Flushed(applied));
         }
     }
 
     /// Delivers one message.
     pub fn hand(&mut self, envelope: Envelope) {
+        // A message for an earlier life of a disk arrives where the next one is (A8).
         self.step(envelope.to.node.0, Input::Receive(envelope));
     }
 
@@ -503,6 +586,12 @@ impl Disk {
             }
             Record::Configurations(configurations) => self.found.configurations = Some(configurations),
         }
+    }
+
+    /// What a state knows of the configurations outlasts it as well.
+    fn know(&mut self, state: Configurations) {
+        let known = self.found.configurations.take();
+        self.found.configurations = Some(known.map_or(state.clone(), |known| known.newer(state)));
     }
 
     /// A7: the state is as of `slot` now. Entries up to there are not needed any more; the promise and the votes above stay.
