@@ -112,7 +112,7 @@ impl fmt::Display for Objection {
             Objection::Unsettled { newest } => {
                 write!(
                     f,
-                    "the change to epoch {newest}, or one after it, is still under way: try again soon"
+                    "epoch {newest} is not settled, or another change of it is under way: try again soon"
                 )
             }
             Objection::Behind { caught_up, voters } => write!(

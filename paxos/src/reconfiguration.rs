@@ -22,7 +22,6 @@ use crate::message::{Address, Message};
 use crate::mutant::{Mutant, mutated};
 use crate::phase_one::PhaseOne;
 use crate::replica::{Replica, members};
-use crate::time::Time;
 use crate::value::Value;
 
 /// How often a leader tells a node that it is not needed any more, once for each of its heartbeats. Who misses all of them
@@ -49,8 +48,6 @@ pub(crate) struct Reconfiguration {
 pub(crate) struct Leaving {
     /// Whom to tell that they may stop, and how many times more.
     farewells: BTreeMap<Address, u32>,
-    /// R8: when this leader found the configuration in force that it is no voter of.
-    left_out: Option<Time>,
 }
 
 impl Reconfiguration {
@@ -438,16 +435,13 @@ impl Replica {
     /// R6: retires the old configuration when every slot of it is chosen, and a phase-2 quorum of the new one has them on its
     /// disks as such. R8: leads no more if it is left out.
     fn settle_retirement(&mut self) {
-        let (now, me) = (self.now, self.me());
+        let me = self.me();
         let (complete, kept) = (self.is_complete(), self.kept());
         let Role::Leading(leading) = &mut self.role else { return };
         if !complete {
             return;
         }
         let (from, newest) = (self.configurations.newest_from(), self.configurations.newest());
-        if !is_voter_of(newest, me) {
-            leading.leaving.left_out.get_or_insert(now);
-        }
         if !self.configurations.are_two() {
             return self.leave_if_left_out();
         }
@@ -481,11 +475,9 @@ impl Replica {
         self.send_heartbeats();
     }
 
-    /// R8: once the old configuration is retired, or it has waited for that long enough.
+    /// R8: a leader that is no voter of the configuration in force leads no more.
     fn leave_if_left_out(&mut self) {
-        let Role::Leading(leading) = &self.role else { return };
-        let Some(since) = leading.leaving.left_out else { return };
-        if self.configurations.are_two() && self.now.since(since) < self.silence() {
+        if !matches!(self.role, Role::Leading(_)) || is_voter_of(self.configurations.newest(), self.me()) {
             return;
         }
         let epoch = self.configurations.newest().epoch();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use paxos::{Envelope, Input, Replica, Standing};
+use paxos::{Envelope, Input, Replica, Standing, Waivers};
 use support::cluster::Cluster;
 use support::words;
 
@@ -41,6 +41,9 @@ flush N..                       the state machine of N makes durable what it has
 crash N / restart N             memory and unfinished writes are lost / starts from its disk
 space N yes|no                  N's disk has room for records or not
 lose-state N                    the state machine of N, which is down, is lost; its journal is not
+change N SYSTEM of MEMBERS      an operator of N; `3/2` is node 3 with its second disk, `4?` a learner; `forced` at the end accepts
+                                every risk
+join N[/LIFE]                   a node with an empty disk starts, which was told of the newest configuration
 spoil N / forget N              the next piece that N stages does not verify / N drops the snapshots that it serves
 show                            every node: what it does, and what its disk holds";
 
@@ -119,12 +122,50 @@ impl Stage {
                 ["lose-state", _] => cluster.node(node(1)?).disk.lose_state(),
                 ["spoil", _] => cluster.node(node(1)?).snapshots.spoilt = true,
                 ["forget", _] => cluster.node(node(1)?).snapshots.forget(),
+                ["change", _, .., "forced"] => change(cluster, node(1)?, &words[2..words.len() - 1], true)?,
+                ["change", _, ..] => change(cluster, node(1)?, &words[2..], false)?,
+                ["join", name] => {
+                    let (node, life, _) = member(name)?;
+                    let newest = cluster.judge.newest().clone();
+                    cluster.place(node, life, Some(newest));
+                    cluster.start(node);
+                }
                 ["show"] => show(cluster),
                 _ => return Err(format!("no such command; there are:{COMMANDS}")),
             }
         }
         Ok(std::mem::take(&mut self.cluster().trace))
     }
+}
+
+/// A member as scripts write it: its number, the life of its disk, and whether it votes.
+fn member(text: &str) -> Result<(u64, u64, bool), String> {
+    let votes = !text.ends_with('?');
+    let (node, life) = text
+        .trim_end_matches('?')
+        .split_once('/')
+        .unwrap_or((text.trim_end_matches('?'), "1"));
+    let number = |text: &str| text.parse().map_err(|_| format!("{text} is no number"));
+    Ok((number(node)?, number(life)?, votes))
+}
+
+/// The configuration after the newest that the node knows.
+fn change(cluster: &mut Cluster, node: u64, words: &[&str], forced: bool) -> Result<(), String> {
+    let of = words.iter().position(|word| *word == "of").ok_or("SYSTEM of MEMBERS")?;
+    let members: Vec<_> = words[of + 1..]
+        .iter()
+        .map(|word| member(word))
+        .collect::<Result<_, _>>()?;
+    let replica = cluster.node(node).replica.as_ref().ok_or("that node is down")?;
+    let newest = replica.configuration().clone();
+    let next = cluster.next_configuration(&newest, &words[..of].join(" "), &members);
+    let waivers = Waivers {
+        behind: forced,
+        one_disk: forced,
+        one_zone: forced,
+    };
+    cluster.change(node, next.ok_or("no valid configuration")?, waivers);
+    Ok(())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -528,7 +528,9 @@ impl Cluster {
     /// Delivers one message.
     pub fn hand(&mut self, envelope: Envelope) {
         // A message for an earlier life of a disk arrives where the next one is (A8).
-        self.step(envelope.to.node.0, Input::Receive(envelope));
+        if self.nodes.contains_key(&envelope.to.node.0) {
+            self.step(envelope.to.node.0, Input::Receive(envelope));
+        }
     }
 
     /// Lets time pass at a node, and wakes it if it asked for that.
