@@ -10,7 +10,8 @@
 //! in it. [`Configuration::new`] lays the members out, compiles the spec to a pair of [`Rule`]s (trees of thresholds, the
 //! one form everything else works on), proves that they always meet ([`validity`]) and compiles them once more to bit
 //! masks. There is no other way to get a [`Configuration`], decoding included, so nobody further up checks again.
-//! [`resilience`] and [`latency`] tell the operator what a configuration buys and what it costs.
+//! [`resilience`] and [`latency`] tell the operator what a configuration buys and what it costs, [`Fate`] and [`Obstacle`] what
+//! it means to go from one to the next.
 //!
 //! What is not here: Paxos, ballots, slots, clocks, the network. Whom to ask first is not here either: which sets count is
 //! safety, whom to contact first is speed. And no quorum system is ever reduced to the sizes of its quorums: "three of
@@ -20,6 +21,7 @@
 
 extern crate alloc;
 
+mod change;
 mod compiled;
 mod configuration;
 mod fault;
@@ -38,6 +40,7 @@ mod spec_text;
 mod system;
 pub mod validity;
 
+pub use change::{Fate, Obstacle};
 pub use configuration::Configuration;
 pub use fault::{Fault, Faults, Place, Who};
 pub use id::{Epoch, Incarnation, NodeId};
