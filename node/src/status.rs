@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use quorum::Proposal;
 use serde::{Deserialize, Serialize};
 
 use crate::scrub::ScrubStatus;
@@ -70,6 +71,9 @@ pub struct NodeStatus {
     pub epoch: u64,
     /// The quorum system in force, in words.
     pub quorum_system: String,
+    /// The configurations that are not retired, oldest first: one, or two while a change is under way.
+    #[serde(default)]
+    pub configurations: Vec<ConfigurationStatus>,
     /// Whether the node has read its disk and takes part.
     pub recovered: bool,
     /// Seconds since the process started.
@@ -141,6 +145,15 @@ pub struct MemberStatus {
     pub connected: bool,
     /// Smoothed round trip in milliseconds, if measured.
     pub round_trip_ms: Option<f64>,
+}
+
+/// A configuration and the slots that it governs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// The first slot that it governs; not in force yet if `chosen` is more than one slot below.
+    pub from_slot: u64,
+    /// Members and quorum system.
+    pub configuration: Proposal,
 }
 
 /// How full the node's queues are.

@@ -170,7 +170,7 @@ impl Configuration {
     }
 
     /// Everything that stands against this configuration as the next one after `before`, as far as it can be seen from
-    /// the two.
+    /// the two. A risk that the configuration before has as well is none.
     #[must_use]
     pub fn obstacles(&self, before: &Configuration) -> Vec<Obstacle> {
         let mut obstacles = vec![];
@@ -207,11 +207,12 @@ impl Configuration {
             });
         }
         let hazards = self.hazards();
-        if let Some(hazard) = hazards.first() {
-            obstacles.push(Obstacle::Risk {
-                domain: hazard.domain,
-                hazards,
-            });
+        // A node is the smaller unit, so its risk is the greater one. Who runs one already has accepted it and what it implies.
+        let accepted = before.risk();
+        if let Some(domain) = hazards.first().map(|hazard| hazard.domain)
+            && accepted.is_none_or(|accepted| domain < accepted)
+        {
+            obstacles.push(Obstacle::Risk { domain, hazards });
         }
         obstacles
     }

@@ -107,6 +107,15 @@ fn what_could_lose_data_with_one_disk_or_one_zone_is_objected_to_by_name() {
         assert!(obstacles[0].to_string().contains(words), "{}", obstacles[0]);
     }
     assert_eq!(before.risk(), None);
+    let risky = configuration(&REGIONS, "counts 4/2");
+    assert_eq!(next(|_| {}).obstacles(&risky), [], "the way back is no risk");
+    let as_risky = next(|proposal| proposal.system = "grid regions each-row/rows".parse().expect("good"));
+    let riskier = as_risky.obstacles(&risky);
+    assert_eq!(riskier.len(), 1, "a row of one node is one disk: {riskier:?}");
+    assert_eq!(
+        next(|proposal| proposal.system = "counts 4/2".parse().expect("good")).obstacles(&risky),
+        []
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::requests::Waiters;
 use crate::scrub::ScrubProgress;
 use crate::snapshots::Progress;
-use crate::status::{MemberStatus, NodeStatus, Queues, Role, Space};
+use crate::status::{ConfigurationStatus, MemberStatus, NodeStatus, Queues, Role, Space};
 use crate::transport::Transport;
 
 /// Publishes [`NodeStatus`].
@@ -88,6 +88,10 @@ impl Publisher {
             store_live_bytes: self.reader.live_size(),
             epoch: configuration.epoch().0,
             quorum_system: configuration.spec().to_string(),
+            configurations: vec![ConfigurationStatus {
+                from_slot: 1,
+                configuration: configuration.proposal().clone(),
+            }],
             recovered: true,
             published: Some(std::time::Instant::now()),
             uptime_seconds: self.clock.now().0 / 1_000_000_000,
