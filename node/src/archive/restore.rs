@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use paxos::{ClusterId, Slot};
 use storage::Store;
 use storage::journal::Identity;
+use storage::machine::is_governance;
 use storage::snapshot::{RocksSink, RocksSinkOptions, Staging};
 use storage::tables::StateSettings;
 
@@ -64,6 +65,8 @@ fn build(file: &Path, building: &Path, identity: &Identity, facts: &Facts) -> Re
     Store::create(building, identity).map_err(|error| failed(&error))?;
     let options = RocksSinkOptions::new(StateSettings::default());
     let sink = RocksSink::begin(building, identity, &options).map_err(|error| failed(&error))?;
+    // The members of the old cluster are not those of the new one, which begins with its own settings.
+    let sink = sink.without(is_governance);
     let mut staging = Staging::new(ClusterId(facts.cluster_id), Slot(facts.slot), sink);
     let again = read(file, &mut |piece| staging.take(piece).map(|_| ()))?;
     if again != *facts {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// The layout of the journal that this build writes, and the newest it reads. It reads all before it, and changes an older
 /// journal to this one when it opens it.
 ///
-/// 1: entries, marks, identity. 2: a synced mark beside them.
-pub const FORMAT: u32 = 2;
+/// 1: entries, marks, identity. 2: a synced mark beside them. 3: changes of configuration, and what came of them.
+pub const FORMAT: u32 = 3;
 
 /// A node of a cluster, in one life of its disk (A6, A8).
 #[derive(Clone, PartialEq, Eq, Debug)]

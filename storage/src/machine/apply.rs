@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use paxos::{CommandId, Entry, Slot, Value};
+use paxos::{CommandId, Configurations, Entry, Slot, Value};
+use quorum::Configuration;
 use thiserror::Error;
 
 use super::command::{Command, Undecodable};
 use super::digest::Digest;
 use super::error::KvError;
+use super::governance::Governance;
 use super::heads::{Head, Heads};
 use super::keys;
 use super::pending::Pending;
@@ -31,6 +33,7 @@ pub struct Machine<T: Tables> {
     pub(super) compacted: i64,
     applied: Slot,
     digest: Digest,
+    governance: Governance,
     broken: Option<ApplyError>,
 }
 
@@ -65,6 +68,7 @@ impl<T: Tables> Machine<T> {
     pub fn open(tables: T, head_cache_bytes: usize) -> Result<Machine<T>, TablesError> {
         let (shared, progress) = Shared::open(tables)?;
         Ok(Machine {
+            governance: Governance::load(&shared.tables)?,
             shared,
             heads: Heads::new(head_cache_bytes),
             pending: Pending::default(),
@@ -74,6 +78,17 @@ impl<T: Tables> Machine<T> {
             digest: Digest(progress.digest),
             broken: None,
         })
+    }
+
+    /// Says which configuration the log began with. Must be known before a change of it is applied (R2).
+    pub fn found(&mut self, genesis: Configuration) {
+        self.governance.genesis = Some(genesis);
+    }
+
+    /// The configurations as of the applied slot; nothing as long as there was no change of the first one.
+    #[must_use]
+    pub fn configurations(&self) -> Option<&Configurations> {
+        self.governance.configurations()
     }
 
     /// Reads from any thread.
@@ -182,6 +197,13 @@ impl<T: Tables> Machine<T> {
             self.applied
         );
         self.digest.number(slot.0);
+        if let Value::Reconfigure(change) = &entry.value
+            && let Some(epoch) = self.governance.take(slot, change)
+        {
+            // Nodes that came to another answer are told apart by their digests.
+            self.digest.number(epoch.0);
+            self.digest.number(change.configuration.fingerprint());
+        }
         if let Value::Commands(batch) = &entry.value {
             for command in batch.iter() {
                 let wants = wanted(command.id);
@@ -211,6 +233,7 @@ impl<T: Tables> Machine<T> {
         let bytes = self.pending.bytes();
         let mut batch = self.shared.tables.batch(bytes + 64);
         self.pending.drain_into(&mut batch);
+        self.governance.drain_into(&mut batch);
         batch.put(keys::META, &progress.encode());
         reached(Step::TableWrite);
         self.shared.tables.write(batch)?;

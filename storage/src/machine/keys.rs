@@ -8,6 +8,8 @@ use crate::tables::SUFFIX;
 
 /// Where the state machine keeps its own numbers.
 pub(crate) const META: &[u8] = b"m";
+/// The configurations as of the applied slot; no row as long as there was no change of the first one.
+pub(crate) const CONFIGURATIONS: &[u8] = b"c";
 /// How far this node has swept: its own affair.
 pub(super) const SWEPT: &[u8] = b"i/swept";
 

@@ -15,6 +15,9 @@
 //! A fault in a request ([`KvError`]) is part of the reply and the same on every node. A fault of the tables or a command
 //! from a newer build stops the node ([`ApplyError`]), because going on would make its state differ from the others'.
 //!
+//! The configurations that govern the log are part of the state (`governance`), so a node that takes over a peer's state takes
+//! over what it is to be governed by.
+//!
 //! Compaction is in two parts. A command forgets the history below a revision, on every node at the same slot. What is
 //! left over by it ([`Leftovers`]) is taken out of the tables by each node when it likes ([`Sweeper`]); no answer, copy or
 //! hash depends on whether that has happened.
@@ -25,6 +28,7 @@ mod apply;
 mod command;
 pub(crate) mod digest;
 mod error;
+pub(crate) mod governance;
 mod hash;
 mod heads;
 mod inspect;
@@ -48,6 +52,7 @@ pub use command::{
     SortTarget, Txn, Undecodable,
 };
 pub use error::KvError;
+pub use governance::is_governance;
 pub use hash::Hash;
 pub use inspect::{StateFindings, Stretch};
 pub use leftovers::{KeyCount, Leftovers};

@@ -24,9 +24,9 @@ pub struct Progress {
     pub compacted: i64,
 }
 
-/// The layout of the tables that this build writes. Format 1 has no compacted revision; it is read, and written anew with
-/// the next batch.
-const FORMAT: u8 = 2;
+/// The layout of the tables that this build writes. Format 1 has no compacted revision, format 2 no configurations beside
+/// this; both are read, and written anew with the next batch.
+const FORMAT: u8 = 3;
 const LEN_1: usize = 1 + 8 + 8 + 8;
 const LEN: usize = LEN_1 + 8;
 
@@ -75,7 +75,7 @@ impl Progress {
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
         let compacted = match (bytes.first(), bytes.len()) {
             (Some(1), LEN_1) => NEVER,
-            (Some(&FORMAT), LEN) => number(25).cast_signed(),
+            (Some(&(2 | FORMAT)), LEN) => number(25).cast_signed(),
             _ => return Err(fault(bytes)),
         };
         Ok(Progress {
@@ -199,11 +199,14 @@ mod tests {
                 ..progress
             })
         );
+        let mut without_configurations = progress.encode();
+        without_configurations[0] = 2;
+        assert_eq!(load(&without_configurations), Ok(progress));
         let mut newer = progress.encode();
         newer[0] = FORMAT + 1;
         let error = load(&newer).expect_err("a newer format").to_string();
         assert!(
-            error.contains("format 3, and this build reads formats up to 2"),
+            error.contains("format 4, and this build reads formats up to 3"),
             "{error}"
         );
         assert!(load(&progress.encode()[..LEN_1]).is_err(), "too short for its format");

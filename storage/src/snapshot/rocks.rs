@@ -42,6 +42,8 @@ impl RocksSinkOptions {
 pub struct RocksSink<'o> {
     told: &'o RocksSinkOptions,
     owner: Identity,
+    /// Rows that are left out.
+    without: fn(&[u8]) -> bool,
     /// `DIR/incoming`.
     place: PathBuf,
     files: Vec<PathBuf>,
@@ -61,10 +63,18 @@ impl<'o> RocksSink<'o> {
         Ok(RocksSink {
             told,
             owner: owner.clone(),
+            without: |_| false,
             place,
             files: Vec::new(),
             writer: None,
         })
+    }
+
+    /// Leaves out the rows whose key is one of these: for a state that does not go to a peer but founds another cluster.
+    #[must_use]
+    pub fn without(mut self, rows: fn(&[u8]) -> bool) -> RocksSink<'o> {
+        self.without = rows;
+        self
     }
 
     fn finish_file(&mut self) -> Result<(), TablesError> {
@@ -94,6 +104,9 @@ impl Sink for RocksSink<'_> {
     type State = Slot;
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), TablesError> {
+        if (self.without)(key) {
+            return Ok(());
+        }
         if self
             .writer
             .as_ref()

@@ -2,7 +2,7 @@
 
 use super::header::{Header, Origin, Sums};
 use super::piece::{Piece, Writer};
-use crate::machine::{Leftovers, Progress};
+use crate::machine::{Leftovers, Progress, governance};
 use crate::tables::{Frozen, LOCAL, Step, TablesError};
 
 /// About how long a piece is, in bytes. One row is sent even if it is longer.
@@ -27,15 +27,27 @@ struct Start {
 }
 
 impl<F: Frozen> Source<F> {
+    /// The epoch of `origin` is that of the first configuration; if there were changes, the state itself says which one was in
+    /// force.
+    ///
     /// Reads `frozen`, which holds about `estimated_rows` rows, in pieces of about `piece_bytes` (see [`PIECE_BYTES`]; all
     /// nodes must agree about it to give equal pieces).
     ///
     /// # Errors
     /// [`TablesError`] if it cannot be read.
-    pub fn new(frozen: F, origin: Origin, estimated_rows: u64, piece_bytes: usize) -> Result<Source<F>, TablesError> {
+    pub fn new(
+        frozen: F,
+        mut origin: Origin,
+        estimated_rows: u64,
+        piece_bytes: usize,
+    ) -> Result<Source<F>, TablesError> {
+        let progress = Progress::frozen(&frozen)?;
+        if let Some(configurations) = governance::frozen(&frozen)? {
+            origin.epoch = configurations.of(progress.applied).epoch();
+        }
         let header = Header {
             origin,
-            progress: Progress::frozen(&frozen)?,
+            progress,
             estimated_rows,
         };
         let first = Start {

@@ -134,7 +134,10 @@ impl Store {
         let tables = state::open(dir, expected, settings.state, &journal)?;
         let installed = installed(&tables)?;
         let machine = Machine::open(tables, settings.head_cache_bytes)?;
-        let recovered = journal.recover_beside(machine.progress().applied, installed)?;
+        let mut recovered = journal.recover_beside(machine.progress().applied, installed)?;
+        // R2: the journal was told when the change was chosen, the state when it was applied or came from a peer.
+        let known = [recovered.configurations.take(), machine.configurations().cloned()];
+        recovered.configurations = known.into_iter().flatten().reduce(paxos::Configurations::newer);
         Ok(Store {
             journal,
             machine,
