@@ -74,6 +74,13 @@ pub struct NodeStatus {
     /// The configurations that are not retired, oldest first: one, or two while a change is under way.
     #[serde(default)]
     pub configurations: Vec<ConfigurationStatus>,
+    /// The configuration that the log began with.
+    #[serde(default)]
+    pub genesis: Option<Proposal>,
+    /// This node is no member any more, and was told that the configuration of this number does without it: it may be switched
+    /// off.
+    #[serde(default)]
+    pub may_stop: Option<u64>,
     /// Whether the node has read its disk and takes part.
     pub recovered: bool,
     /// Seconds since the process started.
@@ -139,12 +146,21 @@ pub struct MemberStatus {
     pub peer_address: String,
     /// Where clients reach it, as a URL; empty if not configured.
     pub client_url: String,
+    /// Which life of its disk.
+    #[serde(default)]
+    pub incarnation: u64,
     /// Whether it votes.
     pub voter: bool,
     /// Whether this node has a connection to it; true for the node itself.
     pub connected: bool,
     /// Smoothed round trip in milliseconds, if measured.
     pub round_trip_ms: Option<f64>,
+    /// Told by a leader only: every slot up to here that member knows to be chosen.
+    #[serde(default)]
+    pub chosen: Option<u64>,
+    /// Told by a leader only: every slot up to here that member's disk holds as chosen.
+    #[serde(default)]
+    pub kept: Option<u64>,
 }
 
 /// A configuration and the slots that it governs.
@@ -195,6 +211,18 @@ impl Default for Space {
 }
 
 impl NodeStatus {
+    /// The newest configuration, in force or about to be.
+    #[must_use]
+    pub fn newest(&self) -> Option<&ConfigurationStatus> {
+        self.configurations.last()
+    }
+
+    /// Whether a change of configuration is under way: chosen, and the one before not retired yet.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.configurations.len() > 1
+    }
+
     /// This node among the members.
     #[must_use]
     pub fn member(&self, node: u64) -> Option<&MemberStatus> {

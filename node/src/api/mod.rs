@@ -12,7 +12,7 @@
 //! Every request ends within its client's deadline, with etcd's error code and text, because client libraries recognise
 //! errors by their text ([`error`]).
 //!
-//! Not here yet: watches, leases, authentication, membership changes (UNIMPLEMENTED), and TLS for clients.
+//! Not here yet: watches, leases, authentication (UNIMPLEMENTED), and TLS for clients.
 
 mod cluster;
 mod codec;

@@ -7,6 +7,7 @@ pub mod certs;
 pub mod demo;
 mod disk;
 mod get;
+mod member;
 mod quorum;
 mod snapshot;
 mod start;
@@ -30,6 +31,8 @@ Examples:
   synod start --settings /etc/synod/synod.toml
   synod status --endpoint 127.0.0.1:7480 --endpoint 127.0.0.1:7481
   synod quorum check cluster.toml
+  synod quorum apply --system 'counts 4/2' --dry-run
+  synod member list
   synod disk check /var/lib/synod
   synod bench put --endpoints 127.0.0.1:2379 --clients 64
 
@@ -46,8 +49,10 @@ enum Command {
     Start(start::Arguments),
     /// Shows what nodes say about themselves
     Status(status::Arguments),
-    /// Looks at quorum systems
+    /// Looks at quorum systems, and changes them
     Quorum(quorum::Arguments),
+    /// Shows and changes who belongs to a running cluster
+    Member(member::Arguments),
     /// Looks at data folders of nodes that are stopped
     Disk(disk::Arguments),
     /// Makes certificates for development
@@ -76,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Start(arguments) => start::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Quorum(arguments) => quorum::run(&arguments),
+        Command::Member(arguments) => member::run(&arguments),
         Command::Disk(arguments) => disk::run(&arguments),
         Command::Certs(arguments) => match certs::run(arguments) {
             Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ use crate::settings::{Layers, Log, LogFormat, Settings};
 Examples:
   synod start --settings /etc/synod/synod.toml
   synod start --settings cluster.toml --node use1-b --data-dir /var/lib/synod-b
+  synod start --settings node-6.toml --join join.toml
   SYNOD_LOG_FORMAT=json synod start --settings cluster.toml --set timing.election_timeout=2s
 
 Exit codes: 0 stopped when told to; 1 the node failed; 2 the settings are faulty.")]
@@ -34,6 +35,9 @@ pub(super) struct Arguments {
     /// Starts on an empty disk as a founding member; refused if there is data already
     #[arg(long, env = "SYNOD_BOOTSTRAP")]
     bootstrap: bool,
+    /// Joins a running cluster with the document that `synod member add` or `replace` wrote
+    #[arg(long, value_name = "FILE", conflicts_with = "bootstrap")]
+    join: Option<PathBuf>,
     /// Stops when standard input ends: a parent that dies takes the node along
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
@@ -74,6 +78,9 @@ fn resolve(arguments: &Arguments) -> Result<Settings, String> {
     }
     if let Some(folder) = &arguments.data_dir {
         layers = layers.with_flag("data_dir", &folder.to_string_lossy());
+    }
+    if let Some(document) = &arguments.join {
+        layers = layers.with_flag("join", &document.to_string_lossy());
     }
     for pair in &arguments.set {
         let (key, value) = pair

@@ -93,6 +93,7 @@ struct Row {
     role: String,
     leader: String,
     ballot: String,
+    epoch: String,
     chosen: String,
     applied: String,
     lag: String,
@@ -119,6 +120,10 @@ impl Row {
             None if !status.recovered => "starting".to_owned(),
             None => "ok".to_owned(),
         };
+        let health = match status.may_stop {
+            Some(epoch) => format!("left out since epoch {epoch}: may be switched off"),
+            None => health,
+        };
         let health = match &status.catching_up {
             Some(copy) => format!("catching up: snapshot {} %", copy.percent),
             None => health,
@@ -130,6 +135,7 @@ impl Row {
             role: status.role.name().to_owned(),
             leader,
             ballot: status.ballot.clone(),
+            epoch: epoch(&status),
             chosen: status.chosen.to_string(),
             applied: status.applied.to_string(),
             lag: status.lag().to_string(),
@@ -146,11 +152,20 @@ impl Row {
             role: dash(),
             leader: dash(),
             ballot: dash(),
+            epoch: dash(),
             chosen: dash(),
             applied: dash(),
             lag: dash(),
             health: health.to_owned(),
         }
+    }
+}
+
+/// The number of the configuration in force; while a change is under way, those of the one before and the one after.
+fn epoch(status: &NodeStatus) -> String {
+    match status.configurations.as_slice() {
+        [before, after] => format!("{} > {}", before.configuration.epoch, after.configuration.epoch),
+        _ => status.epoch.to_string(),
     }
 }
 

@@ -18,6 +18,7 @@
 //! Not here: fsync and applying, which block and so have threads of their own; retries; anything about the protocol.
 
 mod applier;
+mod contacts;
 mod happening;
 mod outbound;
 mod publish;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
 
 pub use applier::Applier;
+pub use contacts::Contacts;
 pub use happening::Happening;
 pub use outbound::Outbound;
 pub use publish::Publisher;
@@ -60,6 +62,8 @@ pub struct Driver {
     pub outbound: Outbound,
     /// The same transport, for its round trips.
     pub transport: Transport,
+    /// Whom the transport talks to.
+    pub contacts: Contacts,
     /// What happened elsewhere in the node.
     pub happenings: mpsc::Receiver<Happening>,
     /// Where completions go that this driver causes.
@@ -249,6 +253,7 @@ impl Driver {
                 self.replica.step(now, Input::RoundTrip { node, round_trip });
             }
         }
+        self.contacts.follow(now, &self.replica, &self.transport);
         self.publish();
     }
 
@@ -301,6 +306,7 @@ impl Driver {
                 self.snapshots.abandon();
             }
             Event::ChangeChosen { epoch, slot, from } => {
+                self.contacts.follow(self.clock.now(), &self.replica, &self.transport);
                 info!(%epoch, %slot, %from, "a change of configuration is chosen, and in force from a later slot on");
             }
             Event::ChangeVoid { slot, objection } => {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use paxos::{Replica, Standing};
-use quorum::QuorumSystem as _;
+use paxos::{Address, Replica, Standing};
+use quorum::{Member, QuorumSystem as _};
 use storage::machine::Reader;
 use storage::tables::RocksTables;
 use tokio::sync::watch;
@@ -46,6 +46,13 @@ impl Publisher {
             Standing::Follower if status.leader.is_some() => Role::Follower,
             Standing::Follower => Role::Starting,
         };
+        let progress_of = |member: &Member| {
+            let address = Address {
+                node: member.node,
+                incarnation: member.incarnation,
+            };
+            status.members.iter().find(|progress| progress.address == address)
+        };
         let members = configuration
             .members()
             .iter()
@@ -57,6 +64,7 @@ impl Publisher {
                 zone: member.zone.clone(),
                 peer_address: member.address.clone(),
                 client_url: member.client_url.clone(),
+                incarnation: member.incarnation.0,
                 voter: configuration
                     .universe()
                     .contains(u8::try_from(index).unwrap_or(u8::MAX)),
@@ -64,6 +72,8 @@ impl Publisher {
                 round_trip_ms: transport
                     .round_trip(member.node)
                     .map(|time| time.as_secs_f64() * 1000.0),
+                chosen: progress_of(member).map(|progress| progress.chosen.0),
+                kept: progress_of(member).map(|progress| progress.kept.0),
             })
             .collect();
         let progress = self.reader.progress();
@@ -88,10 +98,13 @@ impl Publisher {
             store_live_bytes: self.reader.live_size(),
             epoch: configuration.epoch().0,
             quorum_system: configuration.spec().to_string(),
-            configurations: vec![ConfigurationStatus {
-                from_slot: 1,
-                configuration: configuration.proposal().clone(),
-            }],
+            configurations: (status.configurations.entries().iter())
+                .map(|(from, configuration)| ConfigurationStatus {
+                    from_slot: from.0,
+                    configuration: configuration.proposal().clone(),
+                })
+                .collect(),
+            may_stop: status.may_stop.map(|epoch| epoch.0),
             recovered: true,
             published: Some(std::time::Instant::now()),
             uptime_seconds: self.clock.now().0 / 1_000_000_000,

@@ -6,8 +6,11 @@
 //! * `/health`: etcd's question, whether requests succeed. False without a leader; `?serializable=true` asks about local
 //!   reads only.
 //! * `/metrics`, `/version`, `/v1/status`.
+//! * `POST /v1/reconfigure`: the one page that changes anything ([`reconfigure`]).
 //!
 //! `?verbose` on the probes lists every check.
+
+pub mod reconfigure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use prometheus::{Registry, TextEncoder};
 use serde::{Deserialize, Serialize};
@@ -42,6 +45,8 @@ pub struct Pages {
     pub recent: Recent,
     /// Slots that the node may lag behind and still be ready.
     pub ready_lag: u64,
+    /// How long a change of configuration may take to be chosen.
+    pub request_timeout: Duration,
 }
 
 /// Serves the pages until `stop` resolves.
@@ -71,6 +76,7 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/health", get(health))
         .route("/version", get(version))
         .route("/v1/status", get(status))
+        .route("/v1/reconfigure", post(reconfigure::reconfigure))
         .with_state(pages)
 }
 
@@ -281,6 +287,7 @@ mod tests {
             gauges,
             recent,
             ready_lag: 0,
+            request_timeout: Duration::from_secs(1),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
         let address = listener.local_addr().expect("it is bound");

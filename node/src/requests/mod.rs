@@ -20,7 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use paxos::{Input, Outcome, RequestId, Slot};
+use paxos::{Input, Outcome, RequestId, Slot, Waivers};
+use quorum::{Configuration, Epoch};
 use storage::machine::Applied;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -51,6 +52,17 @@ struct Shared {
 struct Gate {
     next: u64,
     inputs: mpsc::Sender<Input>,
+}
+
+/// A change of configuration that is chosen and takes effect.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Reconfigured {
+    /// The number of the configuration.
+    pub epoch: Epoch,
+    /// The slot in which it was chosen.
+    pub slot: Slot,
+    /// The first slot that it governs.
+    pub from: Slot,
 }
 
 /// The driver's end.
@@ -126,6 +138,33 @@ impl Requests {
                 panic!("a read was answered as a change of configuration: {other:?}")
             }
             Answer::Applied(applied) => panic!("a read was answered as a command at revision {}", applied.revision),
+        }
+    }
+
+    /// Has the cluster governed by another configuration, and resolves when that is chosen and takes effect.
+    ///
+    /// # Errors
+    /// As [`Requests::propose`]. Asking again does no harm: the configuration's epoch says which one it follows (R2).
+    pub async fn reconfigure(
+        &self,
+        configuration: Configuration,
+        waivers: Waivers,
+        deadline: Duration,
+    ) -> Result<Reconfigured, Failure> {
+        let at = self.shared.clock.now() + deadline;
+        let waiter = self.submit(|id| Input::Reconfigure {
+            id,
+            configuration,
+            waivers,
+            deadline: at,
+        })?;
+        match self.wait(waiter, deadline).await? {
+            Answer::Outcome(Outcome::Reconfigured { epoch, slot, from }) => Ok(Reconfigured { epoch, slot, from }),
+            Answer::Outcome(Outcome::Refused(refusal)) => Err(Failure::Refused(refusal)),
+            Answer::Outcome(Outcome::Unknown(doubt)) => Err(Failure::Unknown(doubt)),
+            other @ (Answer::Outcome(Outcome::Read(_)) | Answer::Applied(_)) => {
+                panic!("a change of configuration was answered as something else: {other:?}")
+            }
         }
     }
 

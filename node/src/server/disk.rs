@@ -37,19 +37,29 @@ pub(super) fn open(
                 dir.display()
             )));
         }
+        (false, _) if settings.introduced.is_some() => {
+            Store::create(dir, &identity).map_err(during("cannot make the data folder"))?;
+        }
         (false, true) => Store::create(dir, &identity).map_err(during("cannot make the data folder"))?,
         (false, false) => {
             return Err(Failure(format!(
-                "there is no data in {}. If this node never ran, start it with --bootstrap. If its disk was lost, it must \
-                 not vote again under its old identity: it would have forgotten what it promised",
-                dir.display()
+                "there is no data in {}. If this is a founder of a new cluster, start it with --bootstrap. If its disk was lost, \
+                 it must not vote again under its old identity: it would have forgotten what it promised. Ask a running node to \
+                 take it back in a new life, and start it with what you are given:\n  \
+                 synod member replace {} --endpoint HOST:PORT --out join.toml\n  \
+                 synod start --settings FILE --join join.toml",
+                dir.display(),
+                me.node
             )));
         }
         (true, false) => {}
     }
     let mut told = StoreSettings::default();
     told.journal.sync_delay = settings.sync_delay;
-    Store::open(dir, &identity, told, hooks, registry).map_err(during("cannot open the data folder"))
+    let mut store =
+        Store::open(dir, &identity, told, hooks, registry).map_err(during("cannot open the data folder"))?;
+    store.machine.found(settings.genesis.clone());
+    Ok(store)
 }
 
 /// What the journal's thread does when something is durable: messages leave, the driver hears of it.

@@ -32,7 +32,7 @@ use tracing::{error, info};
 
 use crate::api::{self, Api};
 use crate::clock::Clock;
-use crate::driver::{Applier, Driver, Ending, Happening, Outbound, Publisher};
+use crate::driver::{Applier, Contacts, Driver, Ending, Happening, Outbound, Publisher};
 use crate::http::{self, Pages};
 use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent, ScrubMetrics, SnapshotMetrics, SweepMetrics};
 use crate::requests::{self, Requests};
@@ -40,7 +40,7 @@ use crate::scrub::{self, Scrub, ScrubProgress};
 use crate::settings::Settings;
 use crate::snapshots::{Pace, Parts, Progress, Snapshots};
 use crate::status::Space;
-use crate::transport::{Credentials, Identity, PeerAddress, Transport, TransportSettings};
+use crate::transport::{Credentials, Identity, Transport, TransportSettings};
 use state::LocalState;
 
 /// Most completions and batches of frames that wait for the driver; peers and threads wait when it is full.
@@ -199,7 +199,8 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         swept: sweeps,
     });
     let (waiters, compacted) = (desk.waiters.clone(), reader.clone());
-    let driver = Driver {
+    let mut driver = Driver {
+        contacts: Contacts::new(settings.dial.clone()),
         replica,
         journal,
         applier,
@@ -223,6 +224,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         clock,
         snapshots,
     };
+    driver.contacts.follow(clock.now(), &driver.replica, &transport);
     let mut driver = tokio::spawn(driver.run(stopping.clone()));
     tokio::spawn(compacting::run(
         settings.compaction,
@@ -306,20 +308,17 @@ async fn open_transport(
     let files = &settings.certificates;
     let credentials =
         Credentials::load(&files.authority, &files.certificate, &files.key).map_err(during("the certificates"))?;
-    let member = settings.genesis.member(settings.node);
+    let member = settings.member();
     let region = member.map_or("", |member| member.region.as_str());
     let identity = Identity::new(&settings.cluster, me.node, region).map_err(during("this node's identity"))?;
-    let peers = settings.genesis.members().iter().map(|member| PeerAddress {
-        node: member.node,
-        address: settings.dial.get(&member.node).unwrap_or(&member.address).clone(),
-    });
     let told = TransportSettings::new(
         settings.listen.peers,
         identity,
         boot,
         settings.cluster_id().0,
         credentials,
-        peers.collect(),
+        // The core names them.
+        Vec::new(),
     );
     Transport::bind(told, inbound, registry)
         .await
@@ -358,6 +357,7 @@ fn open_edges(
         registry,
         recent: Recent::new(metrics),
         ready_lag: settings.limits.ready_lag,
+        request_timeout: settings.timing.request_timeout,
     });
     let stopped = |mut stopping: watch::Receiver<bool>| async move {
         // A sender that is gone is a node that stops.

@@ -23,9 +23,9 @@ pub(super) fn registry() -> prometheus::Registry {
     registry
 }
 
-/// This node in the first life of its disk.
+/// This node in this life of its disk.
 pub(super) fn address(settings: &Settings) -> Result<Address, Failure> {
-    let member = settings.genesis.member(settings.node).ok_or_else(|| {
+    let member = settings.member().ok_or_else(|| {
         Failure(format!(
             "node {} is not among the members of the configuration",
             settings.node
@@ -44,7 +44,7 @@ pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Optio
         address,
         boot,
         genesis: settings.genesis.clone(),
-        introduced: None,
+        introduced: settings.introduced.clone(),
         heartbeat_interval: timing.heartbeat_interval,
         election_timeout: timing.election_timeout,
         reluctance: settings.reluctance,
@@ -65,8 +65,9 @@ pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Optio
 
 /// What the status says from start to end.
 pub(super) fn fixed_status(settings: &Settings) -> NodeStatus {
-    let member = settings.genesis.member(settings.node);
+    let member = settings.member();
     NodeStatus {
+        genesis: Some(settings.genesis.proposal().clone()),
         cluster: settings.cluster.clone(),
         cluster_id: settings.cluster_id().0,
         node: settings.node.0,

@@ -7,6 +7,7 @@ use quorum::{Configuration, Member, NodeId, Place, Proposal};
 
 use super::document::plain;
 use super::fault::Fault;
+use super::join::Joining;
 use super::keys::{self, Keys, nearest, unknown};
 
 /// Keys of a `[[member]]` table; the first ones must be there.
@@ -40,6 +41,23 @@ pub(super) fn read(keys: &mut Keys) -> Option<Configuration> {
             None
         }
     }
+}
+
+/// The first configuration: of the settings, or of what a node that joins was told. If both say one they must agree.
+pub(super) fn read_beside(keys: &mut Keys, join: Option<&Joining>) -> Option<Configuration> {
+    let Some(join) = join else { return read(keys) };
+    let taken = ["epoch", "alpha", "system", "member"].map(|key| (key, keys.whole(key)));
+    let values: Map<String, Value> = taken
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect();
+    if let Some(members) = values.get("member")
+        && check(&values).ok().as_ref() != Some(&join.genesis)
+    {
+        let reason = "are not those that the cluster began with, which the document of `join` names; leave them out";
+        keys.fault_at(members.origin().unwrap_or(""), "member", reason);
+    }
+    Some(join.genesis.clone())
 }
 
 /// Checks the values of `epoch`, `alpha`, `system` and `member`.

@@ -11,10 +11,11 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 37] = [
+pub(super) const SCALARS: [&str; 38] = [
     "cluster",
     "node",
     "data_dir",
+    "join",
     "listen.peers",
     "listen.clients",
     "listen.http",
@@ -134,6 +135,16 @@ impl Keys {
         Some(folder.map_or(path.clone(), |(_, folder): &(String, PathBuf)| {
             Path::new(folder).join(&path)
         }))
+    }
+
+    /// A path that may be left out.
+    pub(super) fn optional_path(&mut self, key: &'static str) -> Option<PathBuf> {
+        self.known.insert(key);
+        if self.left.contains_key(key) {
+            self.path(key)
+        } else {
+            None
+        }
     }
 
     /// A value that is more than a text.

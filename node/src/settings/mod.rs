@@ -13,12 +13,14 @@
 //! * [`keys`]: takes typed values out, collects faults
 //! * [`compaction`]: how much history is kept
 //! * [`genesis`]: members and quorum system
+//! * [`join`]: what a node is told that joins a running cluster
 //! * [`units`]: `100ms`, `64MiB`
 
 mod compaction;
 pub(crate) mod document;
 mod fault;
 pub(crate) mod genesis;
+pub mod join;
 mod keys;
 mod layers;
 mod units;
@@ -57,6 +59,8 @@ pub struct Settings {
     pub certificates: Certificates,
     /// The members and the quorum system of the first slot.
     pub genesis: Configuration,
+    /// For a node that has joined later: the configuration in which it was introduced.
+    pub introduced: Option<Configuration>,
     /// Where to reach a peer instead of at its member's address, `host:port`.
     pub dial: BTreeMap<NodeId, String>,
     /// How long things take.
@@ -192,7 +196,12 @@ impl Settings {
     /// Takes every key; `None` if one that is needed is missing or faulty, which `keys` has noted.
     fn read(keys: &mut Keys) -> Option<Settings> {
         // Every `take` happens, whatever earlier ones gave, so that all faults are seen.
-        let cluster = keys.required("cluster", keys::cluster);
+        let joining = join::read(keys);
+        let join = joining.clone().flatten();
+        let cluster = match &join {
+            Some(join) => keys.or("cluster", join.cluster.clone(), keys::cluster),
+            None => keys.required("cluster", keys::cluster),
+        };
         let data_dir = keys.path("data_dir");
         let listen = Listen::read(keys);
         let certificates = Certificates::read(keys);
@@ -205,10 +214,28 @@ impl Settings {
         let reserve_bytes = keys.or("storage.reserve_bytes", RESERVE_BYTES, units::bytes);
         let log = Log::read(keys);
         let sync_delay = keys.or("sync_delay", Duration::ZERO, units::duration);
-        let node = keys.required("node", |text| Ok(text.to_owned()));
-        let genesis = genesis::read(keys);
-        let dial = genesis::read_dial(keys, genesis.as_ref());
-        let node = genesis::this_node(keys, node, genesis.as_ref());
+        let node = match &join {
+            Some(join) => keys.or("node", join.node.to_string(), |text| Ok(text.to_owned())),
+            None => keys.required("node", |text| Ok(text.to_owned())),
+        };
+        let genesis = genesis::read_beside(keys, join.as_ref());
+        let introduced = join.as_ref().map(|join| join.introduced.clone());
+        // A node that joins is a member of the newest configuration, and perhaps not of the first.
+        let members = introduced.as_ref().or(genesis.as_ref());
+        let dial = genesis::read_dial(keys, members);
+        let node = genesis::this_node(keys, node, members);
+        if let (Some(join), Some(cluster), Some(node)) = (&join, &cluster, &node)
+            && (&join.cluster, join.node) != (cluster, *node)
+        {
+            keys.fault(
+                "join",
+                &format!(
+                    "is for node {} of cluster {}, not for this one",
+                    join.node, join.cluster
+                ),
+            );
+        }
+        joining?;
         Some(Settings {
             cluster: cluster?,
             node: node?,
@@ -216,6 +243,7 @@ impl Settings {
             listen: listen?,
             certificates: certificates?,
             genesis: genesis?,
+            introduced,
             dial,
             timing: timing?,
             reluctance: u32::try_from(reluctance?).ok()?,
@@ -227,6 +255,12 @@ impl Settings {
             log: log?,
             sync_delay: sync_delay?,
         })
+    }
+
+    /// This node as the newest configuration describes it that its settings know.
+    #[must_use]
+    pub fn member(&self) -> Option<&quorum::Member> {
+        self.introduced.as_ref().unwrap_or(&self.genesis).member(self.node)
     }
 
     /// The cluster's number on the wire: its name, hashed (FNV-1a), never 0.

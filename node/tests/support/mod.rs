@@ -132,6 +132,28 @@ impl Cluster {
         Cluster { folder, members }
     }
 
+    /// A node that is no founder, with settings that name no members; returns where its peers reach it. It is not started.
+    pub fn newcomer(&mut self, node: u64) -> String {
+        let (clients, http, peers) = (free_tcp_port(), free_tcp_port(), free_udp_port());
+        let settings = self.folder.path().join(format!("n{node}.toml"));
+        let text = format!(
+            "data_dir = \"data-{node}\"\n\n\
+             [listen]\npeers = \"127.0.0.1:{peers}\"\nclients = \"127.0.0.1:{clients}\"\nhttp = \"127.0.0.1:{http}\"\n\n\
+             [certificates]\nauthority = \"certs/ca.pem\"\ncertificate = \"certs/node-{node}.pem\"\nkey = \"certs/node-{node}.key\"\n"
+        );
+        std::fs::write(&settings, text).expect("written");
+        self.members.push(Member {
+            node,
+            clients,
+            http,
+            peers,
+            arguments: Vec::new(),
+            settings,
+            child: None,
+        });
+        format!("127.0.0.1:{peers}")
+    }
+
     /// The index of the node that leads and hears a quorum, once there is one that a second node agrees on.
     pub async fn leader(&self) -> usize {
         let begin = Instant::now();
@@ -266,6 +288,13 @@ impl Member {
         self.child = Some(child);
     }
 
+    /// Starts the process with a document of `synod member`, which lies beside its settings.
+    pub fn join(&mut self, document: &str) {
+        let document = self.settings.with_file_name(document).display().to_string();
+        self.arguments.extend(["--join".to_owned(), document]);
+        self.start(false);
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -318,9 +347,25 @@ impl Member {
 
     /// The body of an HTTP page of the node.
     pub async fn get(&self, path: &str) -> Option<String> {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        ))
+        .await
+    }
+
+    /// What the node answers to JSON.
+    pub async fn post(&self, path: &str, json: &str) -> Option<String> {
+        let length = json.len();
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{json}"
+        ))
+        .await
+    }
+
+    async fn ask(&self, request: &str) -> Option<String> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.http)).await.ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;

@@ -2,26 +2,37 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use quorum::resilience::Domain;
 use quorum::{Configuration, Obstacle};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::comparison::Comparison;
+use super::comparison::{Comparison, risk_name};
 use super::live::{Endpoints, Live};
+use super::show::standing;
+use super::steps::{Way, is_same};
 use super::target::target;
 use crate::cli::Format;
+use crate::http::reconfigure::Risk;
+use crate::settings::parse_duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The file is TOML with `system` and a [[member]] table for each node; whatever it leaves out stays as it is, so a file of one
-line may change the quorum system alone. Epochs and incarnations are counted by the cluster.
+line may change the quorum system alone. Epochs and incarnations are counted by the cluster. New voters join as learners and
+are made voters once they have caught up.
+
+What could lose acknowledged writes with one disk or one zone is refused unless you say that you accept it: --accept-risk
+one-zone. The cluster works all the time. Ctrl-C leaves the change as it is; the same command goes on from there.
 
 Examples:
   synod quorum apply --system 'counts 4/2' --dry-run
-  synod quorum apply cluster.toml --dry-run -o json
+  synod quorum apply --system 'counts 4/2' --accept-risk one-zone
+  synod quorum apply cluster.toml -o json
 
-Exit codes: 0 the change is possible; 1 it is refused, or nobody answers; 2 the file cannot be read.")]
+Exit codes: 0 the change is done (with --dry-run: possible); 1 it is refused, or nobody answers; 2 the file cannot be read.")]
 pub(super) struct Apply {
     /// The file to go by
     #[arg(required_unless_present = "system")]
@@ -30,13 +41,26 @@ pub(super) struct Apply {
     #[arg(long, value_name = "SYSTEM", conflicts_with = "file")]
     system: Option<String>,
     /// Shows what the change means, and changes nothing
-    #[arg(long, required = true)]
+    #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    whom: Endpoints,
-    /// How to print the result
+    going: Going,
+    /// How to print the result; JSON is one object for what the change means, and one a line for each step
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
+}
+
+/// How to go from one configuration to another; `synod member` goes the same way.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Going {
+    #[command(flatten)]
+    pub(in crate::cli) whom: Endpoints,
+    /// Says that a risk is accepted; may be repeated
+    #[arg(long = "accept-risk", value_name = "RISK", value_enum)]
+    pub(in crate::cli) accept: Vec<Risk>,
+    /// How long to wait for the end of the change before giving up with it as it then is
+    #[arg(long, value_parser = parse_duration, default_value = "1h")]
+    pub(in crate::cli) patience: Duration,
 }
 
 pub(super) fn run(apply: &Apply) -> ExitCode {
@@ -47,51 +71,90 @@ pub(super) fn run(apply: &Apply) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let live = match Live::ask(&apply.whom) {
-        Ok(live) => live,
+    let done = Live::ask(&apply.going.whom).and_then(|live| {
+        let after = target(&name, &text, live.newest()).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+            format!("{name} cannot be used:{}", faults.concat())
+        })?;
+        walk(&live, &after, &apply.going, apply.dry_run, apply.output)
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("synod quorum apply: {reason}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let after = match target(&name, &text, live.newest()) {
-        Ok(after) => after,
-        Err(faults) => {
-            eprintln!("synod quorum apply: {name} cannot be used:");
-            for fault in &faults {
-                eprintln!("  {fault}");
-            }
             if apply.output == Format::Json {
-                let faults: Vec<Value> = faults.iter().map(|fault| json!(fault.to_string())).collect();
-                println!("{:#}", json!({ "valid": false, "faults": faults }));
+                println!("{}", json!({ "step": "failed", "text": reason }));
             }
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    let round_trips = live.round_trips();
-    let comparison = Comparison {
-        before: live.newest(),
-        after: &after,
-        round_trips: &round_trips,
-    };
-    match apply.output {
-        Format::Table => print!("{}", comparison.table()),
-        Format::Json => println!("{:#}", comparison.json()),
-    }
-    if is_possible(&comparison) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
     }
 }
 
-/// Whether nothing stands against the change but what can be accepted.
-fn is_possible(comparison: &Comparison<'_>) -> bool {
-    let (before, after): (&Configuration, &Configuration) = (comparison.before, comparison.after);
-    let obstacles = after.obstacles(before);
-    obstacles
-        .iter()
-        .all(|obstacle| matches!(obstacle, Obstacle::Risk { .. }))
+/// Shows what `after` means for the cluster, and goes there unless it is only to be shown. The error is a sentence.
+pub(in crate::cli) fn walk(
+    live: &Live,
+    after: &Configuration,
+    going: &Going,
+    dry_run: bool,
+    output: Format,
+) -> Result<(), String> {
+    let before = live.newest();
+    if is_same(before, after) {
+        if output == Format::Table {
+            println!(
+                "epoch {} is that configuration already: {}",
+                before.epoch(),
+                standing(live)
+            );
+        }
+    } else {
+        let round_trips = live.round_trips();
+        let comparison = Comparison {
+            before,
+            after,
+            round_trips: &round_trips,
+        };
+        match output {
+            Format::Table => print!("{}", comparison.table()),
+            Format::Json if dry_run => println!("{:#}", comparison.json()),
+            Format::Json => println!("{}", comparison.json()),
+        }
+        object(before, after, &going.accept, dry_run)?;
+    }
+    if dry_run {
+        return Ok(());
+    }
+    let way = Way {
+        whom: &going.whom,
+        accept: &going.accept,
+        patience: going.patience,
+        output,
+    };
+    way.go(before, after)
+}
+
+/// What stands against the change and is not accepted. New voters are no obstacle: they join as learners first.
+fn object(before: &Configuration, after: &Configuration, accept: &[Risk], dry_run: bool) -> Result<(), String> {
+    for obstacle in after.obstacles(before) {
+        match &obstacle {
+            Obstacle::Risk { domain, .. } => {
+                let accepted = match domain {
+                    Domain::Node => accept.contains(&Risk::OneDisk),
+                    Domain::Zone | Domain::Region => accept.contains(&Risk::OneZone) || accept.contains(&Risk::OneDisk),
+                };
+                if !accepted && !dry_run {
+                    return Err(format!(
+                        "refused, because acknowledged writes would be at risk, as shown above. If that is accepted, say so: \
+                         --accept-risk {}",
+                        risk_name(*domain)
+                    ));
+                }
+            }
+            Obstacle::Unready { .. } => {}
+            _ => return Err(format!("refused: {obstacle}")),
+        }
+    }
+    Ok(())
 }
 
 /// What the operator wants as text, and what to call it.

@@ -1,12 +1,13 @@
 //! `synod quorum`: what a quorum system costs and survives, what it would be like with another one, and how to get there.
 
-mod apply;
+pub(in crate::cli) mod apply;
 mod check;
-mod comparison;
+pub(in crate::cli) mod comparison;
 mod describe;
 pub(in crate::cli) mod live;
 mod show;
-mod target;
+pub(in crate::cli) mod steps;
+pub(in crate::cli) mod target;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,184 @@
+//! Quorum system and members are changed while clients write, with the operator's own commands: what was acknowledged is there
+//! at the end, and all nodes hold the same.
+
+#[allow(unreachable_pub, reason = "shared between test binaries")]
+mod support;
+
+use std::process::{Command, Output};
+
+use support::Cluster;
+use support::writer::{Writers, assert_all_there};
+
+/// Runs `synod` beside the cluster, whose nodes it may ask.
+async fn synod(cluster: &Cluster, arguments: &[&str]) -> Output {
+    let endpoints: Vec<String> = cluster
+        .members
+        .iter()
+        .map(|member| format!("127.0.0.1:{}", member.http))
+        .collect();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+    command
+        .args(arguments)
+        .current_dir(cluster.folder.path())
+        .env("SYNOD_ENDPOINTS", endpoints.join(","));
+    tokio::task::spawn_blocking(move || command.output().expect("the binary runs"))
+        .await
+        .expect("no panic")
+}
+
+/// Runs `synod`, which must succeed; returns what it printed.
+async fn done(cluster: &Cluster, arguments: &[&str]) -> String {
+    let output = synod(cluster, arguments).await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "synod {}: {}\n{text}{complaint}\n{}",
+        arguments.join(" "),
+        output.status,
+        cluster.logs()
+    );
+    println!("$ synod {}\n{text}", arguments.join(" "));
+    text
+}
+
+fn index(cluster: &Cluster, node: u64) -> usize {
+    let found = cluster.members.iter().position(|member| member.node == node);
+    found.expect("it is there")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quorums_and_members_change_under_load_and_nothing_acknowledged_is_lost() {
+    let mut cluster = Cluster::start(5, "majority").await;
+    let writers = Writers::start(&cluster, 3, 20);
+    writers.wait_for(&cluster, 100).await;
+
+    for system in ["counts 4/2", "majority"] {
+        let told = done(&cluster, &["quorum", "apply", "--system", system, "--patience", "60s"]).await;
+        for step in ["is chosen in slot", "is in force since slot", "is retired"] {
+            assert!(told.contains(step), "{system}: {step} is missing in\n{told}");
+        }
+        writers.wait_for(&cluster, 100).await;
+    }
+
+    // A sixth node: it listens, catches up, votes.
+    let certificate = [
+        "certs",
+        "node",
+        "--dir",
+        "certs",
+        "--cluster",
+        "test",
+        "--node",
+        "6",
+        "--region",
+        "region-6",
+    ];
+    done(&cluster, &certificate).await;
+    let address = cluster.newcomer(6);
+    let add = [
+        "member",
+        "add",
+        "n6",
+        "--region",
+        "region-6",
+        "--address",
+        &address,
+        "--out",
+        "n6.join.toml",
+    ];
+    done(&cluster, &add).await;
+    let six = index(&cluster, 6);
+    cluster.members[six].join("n6.join.toml");
+    let promoted = done(&cluster, &["member", "promote", "n6", "--patience", "60s"]).await;
+    assert!(promoted.contains("n6 (node 6) becomes a voter"), "{promoted}");
+    for system in ["grid 2x3 columns/rows", "majority"] {
+        done(&cluster, &["quorum", "apply", "--system", system, "--patience", "60s"]).await;
+        writers.wait_for(&cluster, 100).await;
+    }
+
+    // The second loses its disk. Its old settings are of no use any more, and it is told what is.
+    let two = index(&cluster, 2);
+    cluster.members[two].kill();
+    std::fs::remove_dir_all(cluster.members[two].data()).expect("it had data");
+    cluster.members[two].start(false);
+    let (code, reason) = cluster.members[two].ended().await;
+    assert!(
+        code == Some(1) && reason.contains("synod start --settings FILE --join join.toml"),
+        "{code:?} {reason}"
+    );
+    let replaced = done(
+        &cluster,
+        &["member", "replace", "n2", "--out", "n2.join.toml", "--patience", "60s"],
+    )
+    .await;
+    assert!(
+        replaced.contains("the earlier life (incarnation 1) of node 2 (n2) may be switched off"),
+        "{replaced}"
+    );
+    cluster.members[two].join("n2.join.toml");
+    writers.wait_for(&cluster, 100).await;
+
+    // The fourth goes.
+    let removed = done(&cluster, &["member", "remove", "n4", "--patience", "60s"]).await;
+    assert!(removed.contains("node 4 (n4) may be switched off"), "{removed}");
+    let four = index(&cluster, 4);
+    let mut gone = cluster.members.remove(four);
+    gone.kill();
+    writers.wait_for(&cluster, 100).await;
+
+    let acknowledged = writers.stop().await;
+    let content = cluster.agreement().await;
+    assert_all_there(&acknowledged, &content, &cluster.logs());
+    let list = done(&cluster, &["member", "list", "-o", "json"]).await;
+    let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
+    let members = list["members"].as_array().expect("a list");
+    let lives: Vec<_> = members
+        .iter()
+        .map(|member| {
+            (
+                member["node"].as_u64(),
+                member["incarnation"].as_u64().map(|life| life > 1),
+            )
+        })
+        .collect();
+    let expected = [(1, false), (2, true), (3, false), (5, false), (6, true)];
+    assert_eq!(lives, expected.map(|(node, later)| (Some(node), Some(later))));
+    println!(
+        "{} puts acknowledged, {} keys on every node; lost: 0",
+        acknowledged.len(),
+        content.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_puts_writes_at_risk_or_comes_too_late_is_refused_in_words_and_changes_nothing() {
+    let cluster = Cluster::start(3, "majority").await;
+    let risky = synod(&cluster, &["quorum", "apply", "--system", "counts 3/1"]).await;
+    let complaint = String::from_utf8_lossy(&risky.stderr).into_owned();
+    assert!(
+        !risky.status.success() && complaint.contains("--accept-risk one-disk"),
+        "{complaint}"
+    );
+    let status = cluster.members[0].status().await.expect("it answers");
+    assert_eq!((status.epoch, status.is_changing()), (1, false));
+    // The leader refuses it too, whoever asks.
+    let mut wish = status.newest().expect("it has one").configuration.clone();
+    wish.epoch.0 += 1;
+    wish.system = "counts 3/1".parse().expect("good");
+    let member = &cluster.members[0];
+    let body = serde_json::json!({ "configuration": wish }).to_string();
+    let answer = member.post("/v1/reconfigure", &body).await.expect("it answers");
+    assert!(
+        answer.contains("\"outcome\":\"refused\"") && answer.contains("its disk is lost"),
+        "{answer}"
+    );
+    // In so many words, it is done; and a second time it is there already.
+    let accepted = ["quorum", "apply", "--system", "counts 3/1", "--accept-risk", "one-disk"];
+    done(&cluster, &accepted).await;
+    let again = done(&cluster, &accepted).await;
+    assert!(again.contains("is that configuration already"), "{again}");
+    // A wish that follows on what was before is refused.
+    let late = member.post("/v1/reconfigure", &body).await.expect("it answers");
+    assert!(late.contains("the newest configuration has epoch 2"), "{late}");
+}
