@@ -3,8 +3,8 @@
 mod common;
 
 use common::*;
-use paxos::{Logged, Record, Recovered, Slot, Value};
-use quorum::{Incarnation, NodeId};
+use paxos::{Configurations, Logged, Record, Recovered, Slot, Value};
+use quorum::{Configuration, Epoch, Incarnation, Member, NodeId, Proposal, Role, SystemSpec};
 use storage::journal::{Identity, Journal, JournalError, JournalSettings, LoadError, OpenError, SubmitError};
 
 #[test]
@@ -44,11 +44,52 @@ fn what_was_written_is_recovered() {
         trimmed: Slot(0),
         log_bytes: recovered.log_bytes,
         log: vec![vote(2, 6), (Slot(3), Logged::Learned(value(3, 10))), vote(5, 4)],
+        configurations: None,
     };
     assert_eq!(recovered, expected);
     drop(journal);
     let (journal, _heard) = open(dir.path()).expect("a whole journal");
     assert_eq!(journal.recover(Slot(1)), Ok(expected));
+}
+
+/// R2: what a node knows of the configurations outlasts the slots that brought them, and the state.
+#[test]
+fn the_last_configurations_are_recovered_when_their_slots_are_trimmed() {
+    let member = |node| Member {
+        node: NodeId(node),
+        incarnation: Incarnation(1),
+        name: format!("n{node}"),
+        region: "r".to_owned(),
+        zone: "z".to_owned(),
+        address: format!("h:{node}"),
+        client_url: String::new(),
+        role: Role::Voter,
+    };
+    let configuration = |epoch, nodes| {
+        let proposal = Proposal {
+            epoch: Epoch(epoch),
+            alpha: 4,
+            system: SystemSpec::Majority,
+            members: (1..=nodes).map(member).collect(),
+        };
+        Configuration::new(proposal).expect("safe")
+    };
+    let entries = |first| vec![(Slot(1), configuration(1, 3)), (Slot(first), configuration(2, 4))];
+    let known = |first| Configurations::from_entries(entries(first)).expect("they follow each other");
+    let dir = tempfile::tempdir().expect("a folder");
+    let (journal, heard) = fresh(dir.path());
+    let votes = (1..=9).map(|slot| voted(slot, 1)).chain([Record::Chosen(Slot(9))]);
+    let writes = vec![
+        write(1, vec![Record::Configurations(known(6))]),
+        write(2, vec![Record::Configurations(known(7))]),
+        write(3, votes.collect()),
+    ];
+    journal.submit(writes).expect("an empty queue");
+    await_write(&heard, 3);
+    drop(journal);
+    let (journal, _heard) = open(dir.path()).expect("a whole journal");
+    let recovered = journal.recover_beside(Slot(9), Slot(9)).expect("a whole journal");
+    assert_eq!((recovered.trimmed, recovered.configurations), (Slot(9), Some(known(7))));
 }
 
 #[test]
