@@ -182,3 +182,67 @@ async fn what_puts_writes_at_risk_or_comes_too_late_is_refused_in_words_and_chan
     let late = member.post("/v1/reconfigure", &body).await.expect("it answers");
     assert!(late.contains("the newest configuration has epoch 2"), "{late}");
 }
+
+/// The leader dies in the middle of each change, at a moment that differs from one to the next; the operator's command goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_completed_although_the_leader_is_killed_in_the_middle_of_it() {
+    let mut cluster = Cluster::start(5, "majority").await;
+    let writers = Writers::start(&cluster, 3, 20);
+    for (round, system) in ["counts 4/2", "majority", "counts 2/4", "majority"]
+        .into_iter()
+        .enumerate()
+    {
+        writers.wait_for(&cluster, 50).await;
+        let leader = cluster.leader().await;
+        let change = ["quorum", "apply", "--system", system, "--patience", "60s"];
+        let (output, ()) = tokio::join!(synod(&cluster, &change), async {
+            // Before it is asked for, or while the window is filled, or a little later.
+            if round > 0 {
+                wait_for_change(&cluster, round as u64 + 1).await;
+                tokio::time::sleep(std::time::Duration::from_millis(round as u64 * 3)).await;
+            }
+            let pid = cluster.members[leader].pid().to_string();
+            let killed = Command::new("kill").args(["-9", &pid]).status();
+            assert!(killed.expect("kill is there").success());
+        });
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.success(),
+            "{system}: {text}{complaint}\n{}",
+            cluster.logs()
+        );
+        cluster.members[leader].kill();
+        cluster.members[leader].start(false);
+        let status = cluster.members[cluster.leader().await]
+            .status()
+            .await
+            .expect("it answers");
+        let newest = status.newest().expect("it has one");
+        assert_eq!(newest.configuration.system.to_string(), system);
+    }
+    writers.wait_for(&cluster, 50).await;
+    let acknowledged = writers.stop().await;
+    let content = cluster.agreement().await;
+    assert_all_there(&acknowledged, &content, &cluster.logs());
+    println!(
+        "{} puts acknowledged, {} keys on every node; lost: 0",
+        acknowledged.len(),
+        content.len()
+    );
+}
+
+/// Waits until some node knows the configuration of this number.
+async fn wait_for_change(cluster: &Cluster, epoch: u64) {
+    let begin = std::time::Instant::now();
+    loop {
+        for member in &cluster.members {
+            let status = member.status().await;
+            let newest = status.and_then(|status| status.newest().map(|newest| newest.configuration.epoch.0));
+            if newest >= Some(epoch) {
+                return;
+            }
+        }
+        assert!(begin.elapsed() < support::PATIENCE, "epoch {epoch} does not come");
+    }
+}

@@ -21,6 +21,8 @@ use crate::status::NodeStatus;
 const POLL: Duration = Duration::from_millis(150);
 /// How much longer than the node itself an asker waits for its answer.
 const ANSWER: Duration = Duration::from_secs(15);
+/// How long a wish whose answer was lost is looked for before it is repeated.
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// How to go.
 pub(in crate::cli) struct Way<'a> {
@@ -106,6 +108,8 @@ impl Way<'_> {
         let begun = Instant::now();
         let mut told = Told::new(self.output);
         let mut expected = before.clone();
+        // What was asked for last: it may turn out to be chosen long after its answer was lost.
+        let mut asked: Option<Configuration> = None;
         loop {
             if begun.elapsed() > self.patience {
                 return Err(format!(
@@ -117,6 +121,11 @@ impl Way<'_> {
                 Err(reason) => told.waiting(&reason),
                 Ok(live) if live.newest().epoch() < expected.epoch() => {
                     told.waiting("the nodes asked have yet to hear of it")
+                }
+                Ok(live) if asked.as_ref() == Some(live.newest()) => {
+                    expected = live.newest().clone();
+                    asked = None;
+                    continue;
                 }
                 Ok(live) if live.newest() != &expected => {
                     return Err(format!(
@@ -137,6 +146,7 @@ impl Way<'_> {
                 Ok(live) => match next(&live, goal)? {
                     Next::Wait(what) => told.waiting(&what),
                     Next::Ask(configuration) => {
+                        asked = Some(configuration.clone());
                         if self.ask(&live, &configuration, &mut told)? {
                             expected = configuration;
                         }
@@ -187,7 +197,15 @@ impl Way<'_> {
                 std::thread::sleep(POLL);
                 Ok(false)
             }
-            Said::Refused { reason, again: false } => Err(format!("epoch {epoch} is refused: {reason}")),
+            Said::Refused { reason, again: false } => {
+                // An earlier wish for the very same may have been granted, and its answer lost.
+                let live = Live::ask(self.whom);
+                if live.is_ok_and(|live| live.newest() == configuration) {
+                    Ok(true)
+                } else {
+                    Err(format!("epoch {epoch} is refused: {reason}"))
+                }
+            }
             Said::Unknown { reason } => {
                 told.waiting(&format!("whether epoch {epoch} is chosen is not known yet: {reason}"));
                 self.settle(configuration, told)
@@ -199,7 +217,7 @@ impl Way<'_> {
     /// node. If it was not it may be asked for again, for it can be chosen only once (R2).
     fn settle(&self, configuration: &Configuration, told: &mut Told) -> Result<bool, String> {
         let begun = Instant::now();
-        while begun.elapsed() < ANSWER {
+        while begun.elapsed() < SETTLING {
             std::thread::sleep(POLL);
             if let Ok(live) = Live::ask(self.whom)
                 && live.newest() == configuration
