@@ -128,7 +128,7 @@ fn a_whole_folder_is_healthy_and_a_look_changes_no_byte_and_no_time() {
             (200, Slot(200), Slot(200), Slot(200))
         );
         assert_eq!(journal.synced, Some(journal.last_change));
-        assert_eq!((journal.format, &journal.identity), (Some(2), &Some(identity())));
+        assert_eq!((journal.format, &journal.identity), (Some(3), &Some(identity())));
         // A state that is closed is flushed.
         let applied = inspection.state.progress.expect("it is there").applied;
         assert_eq!((applied, inspection.state.versions), (Slot(200), 200));
