@@ -86,10 +86,7 @@ impl Comparison<'_> {
                 Obstacle::Risk { domain, .. } => {
                     let risk = risk_name(*domain);
                     writeln!(out, "RISK: {obstacle}")?;
-                    writeln!(
-                        out,
-                        "      refused unless you say that you accept it: --accept-risk {risk}"
-                    )?;
+                    writeln!(out, "      only done if it is accepted by name: --accept-risk {risk}")?;
                 }
                 _ => writeln!(out, "REFUSED: {obstacle}")?,
             }
