@@ -60,6 +60,8 @@ counted! {
         OldState = "old state",
         /// The state is lost, and the journal is not.
         LostState = "lost state",
+        /// An operator changes members or quorum system.
+        Change = "change",
     }
 }
 

@@ -89,6 +89,8 @@ counted! {
         OldState = "states restored from backups",
         /// A state was lost, and its journal was not.
         LostState = "states lost",
+        /// An operator asked for another configuration.
+        Change = "changes of configuration asked for",
         /// A piece of a snapshot was damaged, as its checksum shows.
         PieceDamaged = "snapshot pieces damaged",
         /// A process died soon after its start, several times.
@@ -199,6 +201,22 @@ counted! {
         Stalled = "a leader's disk stalled",
         /// The liveness phase ran with a core smaller than the cluster.
         SmallCore = "a core smaller than the cluster went on",
+        /// An operator was told that his change is made.
+        ChangeDone = "a change of configuration was made",
+        /// Or refused.
+        ChangeRefused = "a change of configuration was refused",
+        /// Or in doubt.
+        ChangeUnknown = "a change of configuration ended unknown",
+        /// A leader had the promises of a new configuration (R3).
+        OpenedLater = "a leader opened a new configuration's slots",
+        /// A configuration was retired.
+        Retired = "a configuration was retired",
+        /// A node that was needed no more was switched off.
+        SwitchedOff = "a removed node was switched off",
+        /// A removed node was told that it may stop.
+        MayStop = "a removed node was told that it may stop",
+        /// A leader was no voter any more.
+        LeftOut = "a leader was left out of the new configuration",
     }
 }
 

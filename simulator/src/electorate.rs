@@ -46,7 +46,7 @@ pub(crate) fn configuration(random: &mut Random, members: &[Member], alpha: u32)
     Configuration::new(proposal).expect("a majority is valid for any members")
 }
 
-fn system(random: &mut Random, nodes: u32) -> SystemSpec {
+pub(crate) fn system(random: &mut Random, nodes: u32) -> SystemSpec {
     match random.below(6) {
         0 | 1 => SystemSpec::Majority,
         2 | 3 => {

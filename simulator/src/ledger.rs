@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use paxos::{Ballot, Slot, Value};
-use quorum::{Configuration, NodeSet, Phase, QuorumSystem};
+use paxos::{Address, Ballot, Configurations, Slot, Value};
+use quorum::{Configuration, Epoch, NodeSet, Phase, QuorumSystem};
 
 use crate::seat::Seat;
 use crate::slots::Slots;
@@ -15,11 +15,17 @@ pub(crate) struct Quorums {
 }
 
 impl Quorums {
-    fn new(configuration: &Configuration) -> Quorums {
+    /// By seats, of which there are so many; members are those seats in the life that the configuration names.
+    fn new(configuration: &Configuration, nodes: usize) -> Quorums {
+        let members = |seats: NodeSet| -> NodeSet {
+            let address = |seat: u8| Seat(seat).address();
+            let index = |seat: u8| configuration.index_of(address(seat).node, address(seat).incarnation);
+            seats.iter().filter_map(index).collect()
+        };
         Quorums::tabulate(
-            configuration.members().len(),
-            |set| configuration.is_quorum(Phase::One, set),
-            |set| configuration.is_quorum(Phase::Two, set),
+            nodes,
+            |set| configuration.is_quorum(Phase::One, members(set)),
+            |set| configuration.is_quorum(Phase::Two, members(set)),
         )
     }
 
@@ -91,9 +97,25 @@ pub(crate) enum Vote {
     Contradicted,
 }
 
+/// A configuration that took effect.
+struct Governing {
+    /// The slot that it was chosen in.
+    chosen: Slot,
+    /// The first slot that it governs.
+    from: Slot,
+    configuration: Configuration,
+    quorums: Quorums,
+}
+
 /// Everything that is known.
 pub(crate) struct Ledger {
-    pub(crate) quorums: Quorums,
+    /// Every configuration that took effect, oldest first, found from the chosen values alone (R1, R2).
+    governing: Vec<Governing>,
+    /// Configurations that were asked for, and may still come.
+    asked: Vec<(Configuration, Quorums)>,
+    nodes: usize,
+    /// R6: everything before that configuration was rightly found retired.
+    retired: Epoch,
     slots: Slots<SlotFacts>,
     ballots: BTreeMap<Ballot, BallotFacts>,
     chosen: Slot,
@@ -102,11 +124,141 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(configuration: &Configuration) -> Ledger {
         Ledger {
-            quorums: Quorums::new(configuration),
+            governing: vec![Governing {
+                chosen: Slot::ZERO,
+                from: Slot(1),
+                configuration: configuration.clone(),
+                quorums: Quorums::new(configuration, configuration.members().len()),
+            }],
+            asked: Vec::new(),
+            nodes: configuration.members().len(),
+            retired: configuration.epoch(),
             slots: Slots::new(),
             ballots: BTreeMap::new(),
             chosen: Slot::ZERO,
         }
+    }
+
+    /// The quorums of the configuration that governs a slot.
+    pub(crate) fn quorums(&self, slot: Slot) -> &Quorums {
+        let governing = self.governing.iter().rev().find(|each| each.from <= slot);
+        &governing.unwrap_or(&self.governing[0]).quorums
+    }
+
+    /// The quorums of the first day.
+    pub(crate) fn genesis(&self) -> &Quorums {
+        &self.governing[0].quorums
+    }
+
+    /// The newest configuration that is chosen.
+    pub(crate) fn newest(&self) -> &Configuration {
+        &self.governing[self.governing.len() - 1].configuration
+    }
+
+    /// The configurations as of a slot.
+    pub(crate) fn as_of(&self, slot: Slot) -> Configurations {
+        let by_then = self.governing.iter().take_while(|each| each.chosen <= slot);
+        let mut entries: Vec<_> = by_then.map(|each| (each.from, each.configuration.clone())).collect();
+        entries.drain(..entries.len().saturating_sub(2));
+        Configurations::from_entries(entries).expect("they follow each other")
+    }
+
+    /// Whether a node, in this life of its disk, was ever made a member.
+    pub(crate) fn knows(&self, who: Address) -> bool {
+        let is_member = |each: &Governing| each.configuration.index_of(who.node, who.incarnation).is_some();
+        self.governing.iter().any(is_member)
+    }
+
+    /// Who has been a member from the first day on.
+    pub(crate) fn always(&self) -> NodeSet {
+        let is_member = |seat: &Seat| {
+            self.governing
+                .iter()
+                .all(|each| each.configuration.member(seat.node()).is_some())
+        };
+        Seat::all(self.nodes).filter(is_member).map(|seat| seat.0).collect()
+    }
+
+    /// R6: a leader rightly finds all before that configuration retired.
+    pub(crate) fn retire(&mut self, epoch: Epoch) {
+        self.retired = self.retired.max(epoch);
+    }
+
+    /// Whether that configuration governs the slots from `from` on.
+    pub(crate) fn governs(&self, from: Slot, configuration: &Configuration) -> bool {
+        let mut all = self.governing.iter();
+        all.any(|each| each.from == from && each.configuration == *configuration)
+    }
+
+    /// R6: whether those who keep all slots before the first of that configuration are a phase-2 quorum of it.
+    pub(crate) fn could_retire(&self, epoch: Epoch, keepers: impl Fn(Slot) -> NodeSet) -> Option<bool> {
+        let each = self.governing.iter().find(|each| each.configuration.epoch() == epoch)?;
+        Some(each.quorums.is_phase2(keepers(each.from)))
+    }
+
+    /// Whether a node is a member of the newest configuration.
+    pub(crate) fn is_wanted(&self, seat: Seat) -> bool {
+        self.newest().member(seat.node()).is_some()
+    }
+
+    /// Somebody asked for a configuration.
+    pub(crate) fn ask(&mut self, configuration: &Configuration) {
+        let quorums = Quorums::new(configuration, self.nodes);
+        self.asked.push((configuration.clone(), quorums));
+    }
+
+    /// Whether that configuration was asked for.
+    pub(crate) fn was_asked(&self, configuration: &Configuration) -> bool {
+        let made = self.governing.iter().any(|each| each.configuration == *configuration);
+        made || self.asked.iter().any(|(asked, _)| asked == configuration)
+    }
+
+    /// Whether these nodes hold quorums of all that governs open slots, or may come to.
+    pub(crate) fn serve(&self, seats: NodeSet) -> bool {
+        let newest = self.newest().epoch();
+        let last = self
+            .governing
+            .iter()
+            .filter(|each| each.configuration.epoch() >= self.retired);
+        let pending = self.asked.iter().filter(|(asked, _)| asked.epoch() > newest);
+        let mut all = last
+            .map(|each| &each.quorums)
+            .chain(pending.map(|(_, quorums)| quorums));
+        all.all(|quorums| quorums.is_phase1(seats) && quorums.is_phase2(seats))
+    }
+
+    /// Whether these nodes would hold quorums of that configuration.
+    pub(crate) fn would_serve(&self, configuration: &Configuration, seats: NodeSet) -> bool {
+        let quorums = Quorums::new(configuration, self.nodes);
+        quorums.is_phase1(seats) && quorums.is_phase2(seats)
+    }
+
+    /// R2, told naively: whether what is chosen in `slot`, the next of the prefix, takes effect.
+    fn follow(&mut self, slot: Slot) {
+        let Some(Value::Reconfigure(change)) = self.chosen(slot) else {
+            return;
+        };
+        let next = change.configuration.clone();
+        let newest = &self.governing[self.governing.len() - 1];
+        let (before, from) = (&newest.configuration, newest.from);
+        let goes_back = |member: &quorum::Member| {
+            before
+                .member(member.node)
+                .is_some_and(|then| then.incarnation > member.incarnation)
+        };
+        if from > slot
+            || next.epoch().0 != before.epoch().0 + 1
+            || next.alpha() != before.alpha()
+            || next.members().iter().any(goes_back)
+        {
+            return;
+        }
+        self.governing.push(Governing {
+            chosen: slot,
+            from: slot.plus(before.alpha()),
+            quorums: Quorums::new(&next, self.nodes),
+            configuration: next,
+        });
     }
 
     /// Every slot up to here is chosen.
@@ -159,6 +311,8 @@ impl Ledger {
 
     /// Notes that a vote is durable. The proposal is known: the process that votes had to ask for the write.
     pub(crate) fn vote(&mut self, seat: Seat, slot: Slot, ballot: Ballot, value: &Value) -> Vote {
+        let governing = self.governing.iter().rev().find(|each| each.from <= slot);
+        let quorums = &governing.unwrap_or(&self.governing[0]).quorums;
         let Some(facts) = self.slots.place(slot).and_then(Option::as_mut) else {
             return Vote::Counted;
         };
@@ -172,7 +326,7 @@ impl Ledger {
         let proposal = &mut facts.proposals[at];
         let before = proposal.voters;
         proposal.voters = before | seat.set();
-        if self.quorums.is_phase2(before) || !self.quorums.is_phase2(proposal.voters) {
+        if quorums.is_phase2(before) || !quorums.is_phase2(proposal.voters) {
             return Vote::Counted;
         }
         match facts.chosen {
@@ -180,6 +334,7 @@ impl Ledger {
                 facts.chosen = Some(at);
                 while self.chosen(self.chosen.next()).is_some() {
                     self.chosen = self.chosen.next();
+                    self.follow(self.chosen);
                 }
                 Vote::Chosen
             }

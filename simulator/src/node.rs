@@ -1,6 +1,6 @@
 //! A simulated machine: its disk, its state on disk, and the process that runs on it, if one does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use paxos::{Ballot, Entry, Replica, Slot, Time, Wake};
 use quorum::Incarnation;
@@ -30,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) incarnation: Incarnation,
     /// It will not take part any more: its disk could not show itself to be whole, and nobody re-admits it.
     pub(crate) lost: bool,
+    /// It was said to be needed no more, and is switched off until it is a member again (R6).
+    pub(crate) off: bool,
     /// A peer's whole state, which the next start installs (C3).
     pub(crate) incoming: Option<DiskTables>,
     /// Soon after how many more starts it dies.
@@ -59,6 +61,8 @@ pub(crate) struct Process {
     pub(crate) transfers: Transfers,
     /// It was not told that its disk has no room.
     pub(crate) may_write: bool,
+    /// Requests of its operator that are not answered.
+    pub(crate) changes: BTreeSet<u64>,
     /// The wake-up that is scheduled, and the deadline it is for.
     pub(crate) wake: Moment,
     pub(crate) deadline: (Time, Wake),

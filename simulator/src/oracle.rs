@@ -1,7 +1,7 @@
 //! The judge: sees every event of every node, keeps the facts, and asks each checker about what changed.
 
 use paxos::{Address, Ballot, CommandId, Entry, Envelope, Message, Record, Slot, Value, Write};
-use quorum::{Configuration, NodeSet};
+use quorum::{Configuration, Epoch, NodeSet};
 use storage::machine::Applied as Reply;
 
 use crate::checker::acknowledged::Acknowledged;
@@ -10,8 +10,8 @@ use crate::checker::pieces::Pieces;
 use crate::checker::promises::Promises;
 use crate::checker::real_time::RealTime;
 use crate::checker::{
-    Verdict, adoption, agreement, ballots, chosen_stays, claims, ensure, evidence, floor, membership, one_effect,
-    one_value, quorums_meet, same_bits, validity, window, witness,
+    Verdict, adoption, agreement, ballots, chosen_stays, claims, configurations, ensure, evidence, floor, membership,
+    one_effect, one_value, quorums_meet, same_bits, validity, window, witness,
 };
 use crate::commands::{CommandFacts, Commands, Fate};
 use crate::coverage::{Sometimes, Tally};
@@ -66,7 +66,7 @@ impl Oracle {
     /// A run begins.
     pub(crate) fn on_begin_run(&self) -> Verdict {
         self.judge(quorums_meet::check(
-            &self.ledger.quorums,
+            self.ledger.genesis(),
             self.configuration.members().len(),
         ))
     }
@@ -106,10 +106,13 @@ impl Oracle {
     /// A process asks for a write.
     pub(crate) fn on_write(&mut self, who: Address, write: &Write, tally: &mut Tally) -> Verdict {
         let seat = Seat::of(who.node);
-        self.judge(membership::on_write(&self.configuration, who, write))?;
+        self.judge(membership::on_write(&self.ledger, who, write))?;
         for record in &write.records {
             let verdict = self.promises.on_record(seat, record);
             self.judge(verdict)?;
+            if let Record::Configurations(known) = record {
+                self.judge(configurations::check(&self.ledger, seat, known))?;
+            }
             self.judge(claims::on_record(&self.ledger, seat, record))?;
             if let Record::Voted { slot, ballot, value } = record {
                 let new = self.on_proposal(*slot, *ballot, value, tally)?;
@@ -188,7 +191,7 @@ impl Oracle {
         self.judge(one_value::check(&self.ledger, slot, ballot))?;
         self.judge(chosen_stays::check(&self.ledger, slot))?;
         if fresh {
-            self.judge(validity::check(&self.commands, slot, value))?;
+            self.judge(validity::check(&self.commands, &self.ledger, slot, value))?;
         }
         self.judge(adoption::check(&self.ledger, slot, ballot, value))?;
         Ok(true)
@@ -230,12 +233,7 @@ impl Oracle {
         tally: &mut Tally,
     ) -> Verdict {
         let message = &envelope.message;
-        self.judge(membership::on_send(
-            &self.configuration,
-            envelope.from,
-            envelope.to,
-            message,
-        ))?;
+        self.judge(membership::on_send(&self.ledger, envelope.from, envelope.to, message))?;
         let (durable, asked) = (self.promises.durable(seat), self.promises.asked(seat));
         let verdict = ballots::check(&mut self.ledger, seat, boot, durable, message);
         self.judge(verdict)?;
@@ -249,7 +247,7 @@ impl Oracle {
         }
         self.judge(claims::on_send(&self.ledger, seat, message))?;
         self.judge(window::on_send(seat, message, self.alpha))?;
-        self.judge(floor::on_send(seat, message, &self.flushed))
+        self.judge(floor::on_send(seat, message, &self.flushed, self.ledger.always()))
     }
 
     // ---- state machines ----
@@ -301,6 +299,16 @@ impl Oracle {
     /// A process takes a request: a command, or nothing for a read. Its number.
     pub(crate) fn on_request(&mut self, boot: u64, command: Option<CommandFacts>) -> u64 {
         self.commands.request(boot, command)
+    }
+
+    /// A leader finds all before that configuration retired, and is right.
+    pub(crate) fn on_retired(&mut self, epoch: Epoch) {
+        self.ledger.retire(epoch);
+    }
+
+    /// An operator asks for a configuration.
+    pub(crate) fn on_asked(&mut self, configuration: &Configuration) {
+        self.ledger.ask(configuration);
     }
 
     /// A client is told that its write is done, and what it did; `held` says whose disks hold it, or held it and are lost.

@@ -12,6 +12,7 @@ pub(crate) enum Concern {
     Workload,
     Faults,
     Process,
+    Operator,
 }
 
 /// xoshiro256++, seeded through splitmix64.

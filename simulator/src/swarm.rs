@@ -70,6 +70,18 @@ pub(crate) struct Faults {
     pub(crate) aim_at_leader: u32,
 }
 
+impl Faults {
+    /// In some runs members and quorum system change as well. It is drawn apart from all else.
+    fn with_changes(mut self, seed: u64, election_timeout: Duration) -> Faults {
+        let random = &mut Random::new(seed, Concern::Operator);
+        if random.chance(how_often(Strike::Change)) {
+            let mean = election_timeout * random.magnitude(2, 32) as u32;
+            self.every.insert(Strike::Change, mean);
+        }
+        self
+    }
+}
+
 /// What clients do.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
@@ -158,7 +170,7 @@ impl Plan {
             delays,
             weather: weather(random, jitter, election_timeout),
             disk,
-            faults: faults(random, regions, election_timeout),
+            faults: faults(random, regions, election_timeout).with_changes(seed, election_timeout),
             load: load(random, far, election_timeout, heavy),
             tuning: tuning(random, heartbeat_interval, election_timeout, heavy),
             events: if heavy {
@@ -173,6 +185,10 @@ impl Plan {
     /// The same run with nodes that are wrong.
     #[must_use]
     pub fn with(mut self, mutant: Option<Mutant>) -> Plan {
+        if mutant.is_some_and(|mutant| !mutant.needs_changes()) {
+            // What kills it was found in a cluster whose members stay.
+            self.faults.every.remove(&Strike::Change);
+        }
         self.mutant = mutant;
         self
     }
@@ -197,6 +213,7 @@ impl Plan {
         for strike in [Strike::BitRot, Strike::Wipe, Strike::OldState, Strike::LostState] {
             self.faults.every.remove(&strike);
         }
+        self.faults.every.remove(&Strike::Change);
         // Nor does it know snapshots: nothing is trimmed that a member may need.
         (self.tuning.max_log_slots, self.tuning.max_log_bytes) = (u64::MAX, u64::MAX);
         self
@@ -283,7 +300,7 @@ fn faults(random: &mut Random, regions: usize, election_timeout: Duration) -> Fa
     // A run with a bit of everything gets nowhere, so half of them are quieter.
     let quieter = if random.chance(500) { 3 } else { 1 };
     let mut every = BTreeMap::new();
-    for strike in Strike::ALL {
+    for strike in Strike::ALL.iter().filter(|strike| **strike != Strike::Change) {
         let falls = random.chance(how_often(*strike) / quieter);
         let mean = election_timeout * random.magnitude(2, 64) as u32;
         if falls && !none && (regions > 1 || *strike != Strike::Region) {
@@ -309,6 +326,7 @@ fn how_often(strike: Strike) -> u32 {
         Strike::Bridge | Strike::Ring | Strike::Scramble | Strike::Reset | Strike::Degrade => 150,
         Strike::CrashLoop | Strike::FullDisk | Strike::BitRot | Strike::ClockJump | Strike::ClockRate => 150,
         Strike::Wipe | Strike::OldState | Strike::LostState => 100,
+        Strike::Change => 400,
     }
 }
 

@@ -45,7 +45,7 @@ impl Acknowledged {
 
 fn holds(ledger: &Ledger, slot: Slot, holders: NodeSet, what: &dyn Display) -> Verdict {
     ensure!(
-        ledger.quorums.is_phase2(holders),
+        ledger.quorums(slot).is_phase2(holders),
         Acknowledged,
         "{what} lies in slot {slot}, which only the disks of {holders:?} hold: no phase-2 quorum"
     );

@@ -13,7 +13,7 @@ use crate::ledger::{Ledger, SlotFacts, same};
 pub(crate) fn check(ledger: &Ledger, slot: Slot, ballot: Ballot, value: &Value) -> Verdict {
     let promised = ledger.promised(ballot);
     ensure!(
-        ledger.quorums.is_phase1(promised),
+        ledger.quorums(slot).is_phase1(promised),
         Adoption,
         "ballot {ballot} proposes {value:?} in slot {slot} with the promises of {promised:?} only, which are no phase-1 quorum"
     );
@@ -28,14 +28,16 @@ pub(crate) fn check(ledger: &Ledger, slot: Slot, ballot: Ballot, value: &Value) 
     // Free choice: a phase-1 quorum without any vote below the ballot. Adoption: one that has no vote above a vote for the
     // value, its own or that of a node whose promise spoke of this slot, though it never came whole (L9): with that node
     // the quorum is a larger one, whose highest vote it is.
-    let free = ledger.quorums.is_phase1(silent_above(facts, promised, ballot, None));
+    let free = ledger
+        .quorums(slot)
+        .is_phase1(silent_above(facts, promised, ballot, None));
     let spoke = ledger.promised_for(ballot, slot);
     let adopted = facts.proposals.iter().any(|earlier| {
         earlier.ballot < ballot
             && same(&earlier.value, value)
             && !(earlier.voters & silent_above(facts, spoke, ballot, Some(earlier.ballot))).is_empty()
             && ledger
-                .quorums
+                .quorums(slot)
                 .is_phase1(silent_above(facts, promised, ballot, Some(earlier.ballot)))
     });
     if !free && !adopted {

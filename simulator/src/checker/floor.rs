@@ -2,6 +2,7 @@
 //! durable there, or everywhere, is right (C4, A7).
 
 use paxos::{Message, Slot};
+use quorum::NodeSet;
 
 use crate::checker::{Verdict, ensure};
 use crate::seat::Seat;
@@ -16,8 +17,9 @@ pub(crate) fn on_trim(seat: Seat, trimmed: Slot, flushed: Slot) -> Verdict {
     Ok(())
 }
 
-/// A message leaves a node; `flushed` is how far each state machine is durable, by seat.
-pub(crate) fn on_send(seat: Seat, message: &Message, flushed: &[Slot]) -> Verdict {
+/// A message leaves a node; `flushed` is how far each state machine is durable, by seat. Who was not a member all the time may
+/// be unknown to whoever speaks of every member.
+pub(crate) fn on_send(seat: Seat, message: &Message, flushed: &[Slot], always: NodeSet) -> Verdict {
     match message {
         Message::HeartbeatAck { flushed: said, .. } => {
             let fact = flushed[seat.index()];
@@ -28,7 +30,8 @@ pub(crate) fn on_send(seat: Seat, message: &Message, flushed: &[Slot]) -> Verdic
             );
         }
         Message::Heartbeat { everywhere, .. } => {
-            let least = flushed.iter().min().copied().unwrap_or_default();
+            let members = always.iter().map(|member| flushed[usize::from(member)]);
+            let least = members.min().unwrap_or(*everywhere);
             ensure!(
                 *everywhere <= least,
                 Floor,

@@ -2,15 +2,15 @@
 //! asks it to (A6, A8).
 
 use paxos::{Address, Message, Record, Write};
-use quorum::Configuration;
 
 use crate::checker::{Verdict, ensure};
+use crate::ledger::Ledger;
 
 /// A process asks for a write.
-pub(crate) fn on_write(configuration: &Configuration, who: Address, write: &Write) -> Verdict {
+pub(crate) fn on_write(ledger: &Ledger, who: Address, write: &Write) -> Verdict {
     let votes = |record: &Record| matches!(record, Record::Promised(_) | Record::Voted { .. });
     ensure!(
-        !write.records.iter().any(votes) || is_member(configuration, who),
+        !write.records.iter().any(votes) || ledger.knows(who),
         Membership,
         "{who:?} is no member, but records {:?}",
         write.records
@@ -19,7 +19,7 @@ pub(crate) fn on_write(configuration: &Configuration, who: Address, write: &Writ
 }
 
 /// A message leaves a node.
-pub(crate) fn on_send(configuration: &Configuration, from: Address, to: Address, message: &Message) -> Verdict {
+pub(crate) fn on_send(ledger: &Ledger, from: Address, to: Address, message: &Message) -> Verdict {
     let votes = matches!(
         message,
         Message::Prepare { .. }
@@ -29,13 +29,9 @@ pub(crate) fn on_send(configuration: &Configuration, from: Address, to: Address,
             | Message::HeartbeatAck { .. }
     );
     ensure!(
-        !votes || (is_member(configuration, from) && is_member(configuration, to)),
+        !votes || (ledger.knows(from) && ledger.knows(to)),
         Membership,
         "{from:?} sends {to:?}, who are not both members: {message:?}"
     );
     Ok(())
-}
-
-fn is_member(configuration: &Configuration, who: Address) -> bool {
-    configuration.index_of(who.node, who.incarnation).is_some()
 }

@@ -13,6 +13,7 @@ pub(crate) mod ballots;
 pub(crate) mod bounds;
 pub(crate) mod chosen_stays;
 pub(crate) mod claims;
+pub(crate) mod configurations;
 pub(crate) mod evidence;
 pub(crate) mod floor;
 pub(crate) mod membership;
@@ -82,6 +83,8 @@ counted! {
         Starved = "no progress without a quorum",
         /// I18
         Membership = "I18 only members vote",
+        /// I13
+        Configurations = "I13 configurations follow from the log",
         /// Every request is answered, and a healed core goes on.
         Liveness = "liveness",
     }

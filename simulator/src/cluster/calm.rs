@@ -10,6 +10,7 @@ use std::time::Duration;
 use paxos::Slot;
 use quorum::NodeSet;
 
+use crate::adversary::Strike;
 use crate::checker::{Verdict, ensure};
 use crate::client::{Client, Op};
 use crate::clock::Moment;
@@ -34,8 +35,7 @@ impl Cluster {
     /// Heals a core and sees it through.
     pub(super) fn calm_down(&mut self) -> Verdict {
         let core = self.choose_core();
-        let quorums = &self.oracle.ledger().quorums;
-        if !quorums.is_phase1(core) || !quorums.is_phase2(core) {
+        if !self.serve(core) {
             // Faults stay within what a cluster survives; mutants that spoil disks do not.
             assert!(
                 self.plan.mutant.is_some(),
@@ -57,7 +57,7 @@ impl Cluster {
             limit,
             Cluster::is_settled,
         )?;
-        for seat in Seat::all(self.nodes.len()).filter(|seat| core.contains(seat.0)) {
+        for seat in self.core_members().collect::<Vec<_>>() {
             self.clients.push(Client::prober(seat));
             let client = self.clients.len() - 1;
             self.later(Duration::ZERO, Event::Think { client });
@@ -69,8 +69,7 @@ impl Cluster {
             Cluster::is_settled,
         )?;
         self.oracle.audit(self.holders())?;
-        let core = self.core;
-        let running = Seat::all(self.nodes.len()).filter(|seat| core.contains(seat.0));
+        let running = self.core_members();
         self.oracle
             .compare(running.filter_map(|seat| Some((seat, &self.nodes[seat.index()].process.as_ref()?.machine))))?;
         self.judge_history()
@@ -78,11 +77,15 @@ impl Cluster {
 
     /// In some runs: for a while only nodes without a phase-2 quorum run.
     pub(super) fn starve(&mut self) -> Verdict {
+        if self.plan.faults.every.contains_key(&Strike::Change) {
+            // Which quorums there are would change meanwhile.
+            return Ok(());
+        }
         let mut few = self.those(|node| !node.is_spoilt());
         let mut order: Vec<u8> = (0..self.nodes.len() as u8).collect();
         self.random.faults.shuffle(&mut order);
         for seat in order {
-            if self.oracle.ledger().quorums.is_phase2(few) {
+            if self.oracle.ledger().genesis().is_phase2(few) {
                 few = few.minus(NodeSet::single(seat));
             }
         }
@@ -156,10 +159,9 @@ impl Cluster {
     /// Everybody whose disk is whole, or a random part of them that still holds a quorum of each phase.
     fn choose_core(&mut self) -> NodeSet {
         // A node that needs a snapshot can get one, but only those that do not can give it.
-        let whole = self.those(|node| !node.is_spoilt());
-        let mut core = self.those(|node| !node.cannot_run());
-        let quorums = &self.oracle.ledger().quorums;
-        if !quorums.is_phase1(whole) || !quorums.is_phase2(whole) {
+        let whole = self.those(|node| !node.is_spoilt() && !node.off);
+        let mut core = self.those(|node| !node.cannot_run() && !node.off);
+        if !self.serve(whole) {
             return whole;
         }
         if self.random.faults.chance(500) {
@@ -167,9 +169,8 @@ impl Cluster {
         }
         for _ in 0..self.nodes.len() {
             let without = core.minus(NodeSet::single(self.random.faults.index(self.nodes.len()) as u8));
-            let quorums = &self.oracle.ledger().quorums;
             let kept = without & whole;
-            if quorums.is_phase1(kept) && quorums.is_phase2(kept) {
+            if self.serve(kept) {
                 core = without;
             }
         }
@@ -179,16 +180,16 @@ impl Cluster {
     /// Whether no operation is open and every node of the core has applied all that is chosen.
     fn is_settled(&self) -> bool {
         let chosen = self.oracle.ledger().chosen_prefix();
-        self.clients.iter().all(Client::is_done) && self.core_applied().all(|(_, applied)| applied == Some(chosen))
+        self.clients.iter().all(Client::is_done)
+            && self.core_applied().all(|(_, applied)| applied == Some(chosen))
+            && self.is_unchanging()
     }
 
     fn core_applied(&self) -> impl Iterator<Item = (Seat, Option<Slot>)> {
-        Seat::all(self.nodes.len())
-            .filter(|seat| self.core.contains(seat.0))
-            .map(|seat| {
-                let process = self.nodes[seat.index()].process.as_ref();
-                (seat, process.map(|process| process.machine.applied()))
-            })
+        self.core_members().map(|seat| {
+            let process = self.nodes[seat.index()].process.as_ref();
+            (seat, process.map(|process| process.machine.applied()))
+        })
     }
 
     fn until(&mut self, what: &str, limit: (Moment, u64), done: impl Fn(&Cluster) -> bool) -> Verdict {

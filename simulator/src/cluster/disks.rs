@@ -79,9 +79,8 @@ impl Cluster {
 
     /// Whether those whose disks are whole still hold a quorum of each phase without this one.
     fn can_spare(&self, seat: Seat) -> bool {
-        let whole = self.those(|node| !node.is_spoilt()).minus(seat.set());
-        let quorums = &self.oracle.ledger().quorums;
-        quorums.is_phase1(whole) && quorums.is_phase2(whole)
+        let whole = self.those(|node| !node.is_spoilt() && !node.off).minus(seat.set());
+        self.serve(whole)
     }
 
     /// The machine gets a new disk. Its operator leaves it at that, or gives it a new life.

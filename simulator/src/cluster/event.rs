@@ -80,4 +80,6 @@ pub(crate) enum Event {
     Quicken { seat: Seat },
     /// A full disk has room again.
     MakeRoom { seat: Seat },
+    /// A node that is needed no more is switched off.
+    SwitchOff { seat: Seat },
 }

@@ -1,6 +1,6 @@
 //! The lives of a node's processes: starting on what the disk holds, dying, and dying at a step.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use paxos::{Ballot, Logged, Options, Recovered, Replica, Time, Wake};
@@ -77,6 +77,10 @@ impl Cluster {
         if self.nodes[seat.index()].incarnation == Incarnation(1) {
             self.oracle.on_found(seat, recovered.promised)?;
         }
+        // What came with the state knows the configurations as well (C3).
+        let state = self.oracle.ledger().as_of(machine.applied());
+        let journal = recovered.configurations.take();
+        recovered.configurations = Some(journal.map_or(state.clone(), |journal| journal.newer(state)));
         let chosen = recovered.chosen.max(machine.applied());
         self.for_spec(|spec| spec.on_start(seat, recovered.promised, chosen));
         let boot = self.oracle.on_start(seat, &machine)?;
@@ -106,6 +110,7 @@ impl Cluster {
             machine,
             to_apply: VecDeque::new(),
             pending: BTreeMap::new(),
+            changes: BTreeSet::new(),
             transfers: Transfers::default(),
             may_write: true,
             wake: Moment(u64::MAX),
@@ -239,7 +244,7 @@ impl Cluster {
     pub(super) fn restart(&mut self, seat: Seat) -> Verdict {
         let node = &self.nodes[seat.index()];
         let left_out = self.phase != Phase::Storm && !self.core.contains(seat.0);
-        if node.process.is_some() || node.lost || left_out {
+        if node.process.is_some() || node.lost || node.off || left_out {
             return Ok(());
         }
         self.tally.faults.hit(Fault::Restart);

@@ -10,6 +10,7 @@ pub(crate) mod event;
 mod lives;
 mod network;
 mod notes;
+mod operator;
 mod perform;
 mod post;
 mod requests;
@@ -128,6 +129,7 @@ impl Cluster {
             paused: false,
             incarnation: Incarnation(1),
             lost: false,
+            off: false,
             incoming: None,
             crash_loop: 0,
             backup: None,
@@ -230,6 +232,8 @@ impl Cluster {
                 Ok(())
             }
             Event::MakeRoom { seat } => self.set_room(seat, true),
+            Event::SwitchOff { seat } if self.nodes[seat.index()].off => self.crash(seat),
+            Event::SwitchOff { .. } => Ok(()),
         }
     }
 

@@ -32,8 +32,22 @@ impl Cluster {
                 .nodes
                 .iter()
                 .any(|node| node.process.as_ref().is_some_and(|process| process.prepares));
+        if let Note::ConfigurationRetired { epoch, left } = note {
+            self.oracle.on_retired(*epoch);
+            self.switch_off(left);
+        }
+        if let Note::ChangeChosen { .. } = note {
+            self.switch_on();
+        }
         let Some(process) = self.process(seat) else { return };
         let seen = match note {
+            Note::LeftOut { .. } => {
+                (process.prepares, process.leads) = (false, None);
+                Some(Sometimes::LeftOut)
+            }
+            Note::ConfigurationRetired { .. } => Some(Sometimes::Retired),
+            Note::ConfigurationOpened { .. } => Some(Sometimes::OpenedLater),
+            Note::MayStop { .. } => Some(Sometimes::MayStop),
             Note::Preparing(_) => {
                 process.prepares = true;
                 duel.then_some(Sometimes::Duel)

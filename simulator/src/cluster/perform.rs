@@ -7,7 +7,7 @@ use bytes::Bytes;
 use paxos::{Address, Envelope, Input, Message, Outcome, Output, Slot, WriteId};
 
 use crate::adversary::Strike;
-use crate::checker::{Verdict, bounds};
+use crate::checker::{Verdict, bounds, configurations};
 use crate::clock::Moment;
 use crate::coverage::{Fault, Sometimes, Step};
 use crate::disk::Job;
@@ -213,6 +213,8 @@ impl Cluster {
         let (status, writes) = (process.replica.status(), node.disk.backlog());
         self.oracle
             .judge(bounds::on_status(seat, &status, &self.plan, writes))?;
+        let known = configurations::check(self.oracle.ledger(), seat, &status.configurations);
+        self.oracle.judge(known)?;
         let applied = process.machine.applied();
         if !self.plan.is(Mutant::ClaimFlushed) {
             process.machine.flush();
@@ -428,6 +430,8 @@ impl Cluster {
             }
             Output::Event(note) => {
                 self.trace.line(|| format!("               {seat} notes {note:?}"));
+                let verdict = self.may_retire(seat, &note);
+                self.oracle.judge(verdict)?;
                 self.on_note(seat, &note);
                 Ok(())
             }
@@ -437,6 +441,9 @@ impl Cluster {
     fn on_answer(&mut self, seat: Seat, id: paxos::RequestId, outcome: Outcome) -> Verdict {
         self.trace
             .mix(id.0 << 2 | u64::from(matches!(outcome, Outcome::Read(_))));
+        if self.is_for_operator(seat, id, &outcome) {
+            return Ok(());
+        }
         self.answer(seat, id, outcome)
     }
 }

@@ -114,6 +114,10 @@ impl Cluster {
             | Strike::Wipe
             | Strike::OldState
             | Strike::LostState => self.strike_disk(strike, target, random),
+            Strike::Change => {
+                let anybody = Seat(random.index(self.nodes.len()) as u8);
+                self.ask_for_change(anybody, random)
+            }
         }
     }
 

@@ -118,6 +118,11 @@ impl Mutant {
         }
     }
 
+    /// Whether it does harm only where members and quorum system change.
+    pub(crate) fn needs_changes(self) -> bool {
+        matches!(self, Mutant::Core(core) if core.rule().starts_with('R'))
+    }
+
     /// The rule that it breaks.
     #[must_use]
     pub fn rule(self) -> &'static str {
