@@ -1,37 +1,43 @@
 //! The one place where a node reads the time that it gives to its core.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use paxos::Time;
+use rustix::time::{ClockId, clock_gettime};
 
 /// The node's monotonic clock. All copies have the same origin: the node's start.
+///
+/// It counts the time that the machine is suspended, as leases need (D5). The clock behind [`Instant`] does not, so moments of
+/// the one are never moments of the other; [`Clock::instant`] is for sleeping only.
 #[derive(Copy, Clone, Debug)]
 pub struct Clock {
-    origin: Instant,
+    origin: Duration,
 }
 
 impl Clock {
     /// A clock that begins now.
     #[must_use]
     pub fn start() -> Clock {
-        Clock { origin: Instant::now() }
+        Clock { origin: since_boot() }
     }
 
     /// The present moment.
     #[must_use]
     pub fn now(self) -> Time {
-        self.at(Instant::now())
+        Time::ZERO + since_boot().saturating_sub(self.origin)
     }
 
-    /// A moment in the core's terms; moments before the origin are the origin.
-    #[must_use]
-    pub fn at(self, instant: Instant) -> Time {
-        Time::ZERO + instant.saturating_duration_since(self.origin)
-    }
-
-    /// The moment when the system's clock reaches `time`, for sleeping; `None` for a time too far to represent.
+    /// When to wake so that [`Clock::now`] is at least `time`, unless the machine is suspended meanwhile; `None` for a time too
+    /// far to represent.
     #[must_use]
     pub fn instant(self, time: Time) -> Option<Instant> {
-        self.origin.checked_add(time.since(Time::ZERO))
+        Instant::now().checked_add(time.since(self.now()))
     }
+}
+
+/// Time since the machine started, suspensions included.
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).expect("the clock begins at 0 when the machine starts");
+    Duration::new(seconds, u32::try_from(time.tv_nsec).expect("less than a second"))
 }

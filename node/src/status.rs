@@ -90,6 +90,15 @@ pub struct NodeStatus {
     /// The copy of a peer's state that this node is fetching, because it is behind every peer's journal or lost its state.
     #[serde(default)]
     pub catching_up: Option<CatchingUp>,
+    /// At a leader: for how many milliseconds it may serve reads without asking, if nobody renews its lease.
+    #[serde(default)]
+    pub lease_ms: Option<u64>,
+    /// This node's state has everything that was chosen so many milliseconds ago; nothing if it cannot tell.
+    #[serde(default)]
+    pub stale_ms: Option<u64>,
+    /// The node to which this one hands leadership over.
+    #[serde(default)]
+    pub handing_over: Option<u64>,
     /// What the scrub has read and found.
     #[serde(default)]
     pub scrub: ScrubStatus,

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::ballot::{Ballot, Slot};
 use crate::effect::{Logged, Record};
+use crate::lease::Release;
 use crate::message::{Address, Message, Vote};
 use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
@@ -18,7 +19,7 @@ const MAX_UNAPPLIED_BYTES: usize = 512 << 20;
 
 impl Replica {
     /// A1: promises `ballot` unless a higher one was promised, and reports the votes from `first` on.
-    pub(crate) fn on_prepare(&mut self, from: Address, ballot: Ballot, first: Slot) {
+    pub(crate) fn on_prepare(&mut self, from: Address, ballot: Ballot, first: Slot, release: Option<Release>) {
         if self.is_outbid(ballot) && !mutated(Mutant::PromiseLowered) {
             let promised = self.promised;
             self.answer(from, Message::Reject { ballot, promised });
@@ -30,6 +31,10 @@ impl Replica {
         }
         let mut records = Vec::new();
         if ballot != self.promised {
+            let wait = self.withholds(ballot, release);
+            if !wait.is_zero() {
+                return self.withhold(ballot, wait);
+            }
             self.observe(ballot);
             self.promised = ballot;
             records.push(Record::Promised(ballot));

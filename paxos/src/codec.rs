@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quorum::{Configuration, Epoch, Incarnation, NodeId};
@@ -15,7 +16,9 @@ use crate::ballot::{Ballot, Slot};
 use crate::change::{Change, Objection, Waivers};
 use crate::configurations::Configurations;
 use crate::effect::{Logged, Refusal};
+use crate::lease::{Echo, Moment, Pulse, Release};
 use crate::message::{Address, ClusterId, Envelope, Message, SnapshotId, Vote};
+use crate::time::Time;
 use crate::value::{Batch, Command, CommandId, Value};
 
 /// Why bytes are not what they should be.
@@ -87,7 +90,7 @@ macro_rules! newtype {
         }
     )*};
 }
-newtype!(NodeId, Incarnation, Epoch, ClusterId, Slot);
+newtype!(NodeId, Incarnation, Epoch, ClusterId, Slot, Time);
 
 macro_rules! record {
     ($($type:ident { $($field:ident),* })*) => {$(
@@ -110,6 +113,20 @@ record! {
     SnapshotId { slot, serial }
     Change { id, configuration }
     Waivers { behind, one_disk, one_zone }
+    Moment { boot, at }
+    Pulse { sent, lease, confirmed, heard }
+    Echo { sent, granted, heard, fit }
+    Release { ballot, round }
+}
+
+/// Nanoseconds; 584 years at most.
+impl Field for Duration {
+    fn put(&self, out: &mut BytesMut) {
+        u64::try_from(self.as_nanos()).unwrap_or(u64::MAX).put(out);
+    }
+    fn read(input: &mut Bytes) -> Result<Self, CodecError> {
+        Ok(Duration::from_nanos(u64::read(input)?))
+    }
 }
 
 impl Field for bool {
@@ -383,15 +400,15 @@ macro_rules! messages {
 messages! {
     1 Canvass { attempt, chosen }
     2 CanvassReply { attempt, granted, promised }
-    3 Prepare { ballot, from }
+    3 Prepare { ballot, from, release }
     4 Promise { ballot, from, to, votes, chosen, trimmed }
     5 Accept { ballot, slot, value, chosen }
     6 Accepted { ballot, slot }
     7 Reject { ballot, promised }
     8 Decided { ballot, chosen }
     9 Commit { ballot, chosen }
-    10 Heartbeat { ballot, round, chosen, horizon, everywhere, healthy, oldest }
-    11 HeartbeatAck { ballot, round, chosen, flushed, kept }
+    10 Heartbeat { ballot, round, chosen, horizon, everywhere, healthy, oldest, pulse }
+    11 HeartbeatAck { ballot, round, chosen, flushed, kept, echo }
     12 Forward { ballot, number, commands }
     13 ForwardRefused { ballot, boot, reason, sequences }
     14 ReadIndex { boot, batch }
@@ -402,6 +419,7 @@ messages! {
     19 AskSnapshot { least, snapshot, from, count }
     20 SnapshotPiece { snapshot, number, last, payload }
     21 SnapshotGone { snapshot }
+    22 HandOver { release, chosen }
     30 ForwardChange { ballot, number, change, waivers }
     31 Retired { epoch }
 }

@@ -9,6 +9,8 @@ use quorum::{Configuration, Epoch, NodeId};
 use crate::ballot::{Ballot, Slot};
 use crate::change::{Objection, Waivers};
 use crate::configurations::Configurations;
+use crate::hand_over::Stays;
+use crate::lease::LeaseOptions;
 use crate::message::{Address, ClusterId, Envelope, SnapshotId};
 use crate::time::Time;
 use crate::value::Value;
@@ -22,6 +24,9 @@ pub struct RequestId(pub u64);
 pub struct WriteId(pub u64);
 
 /// Something that happened to the node.
+///
+/// The time that comes with it must have been read after it was taken from whatever queue it waited in, from a clock that runs
+/// while the machine is suspended: leases rest on that (D5).
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A message arrived.
@@ -113,6 +118,12 @@ pub enum Input {
         node: NodeId,
         /// Smoothed round trip.
         round_trip: Duration,
+    },
+    /// E4: another node is to lead. Answered with [`Event::HandingOver`] and later [`Event::HandedOver`], or with
+    /// [`Event::HandOverFailed`].
+    HandOver {
+        /// Which; `None`: the best one there is.
+        to: Option<NodeId>,
     },
     /// Time passed: the deadline was reached.
     Tick,
@@ -321,6 +332,32 @@ pub enum Event {
     QuorumLost,
     /// The leader hears a phase-2 quorum again.
     QuorumRegained,
+    /// This leader begins to hand over to another node (E4).
+    HandingOver {
+        /// Which.
+        to: NodeId,
+    },
+    /// The other node leads.
+    HandedOver {
+        /// Which.
+        to: NodeId,
+        /// How long it took, from when it was wanted until this node heard the new leader.
+        took: Duration,
+    },
+    /// A hand-over came to nothing, or another than the intended node leads. A leader that still is one goes on.
+    HandOverFailed {
+        /// Which node was to lead, if a certain one was.
+        to: Option<NodeId>,
+        /// Why it does not.
+        reason: Stays,
+    },
+    /// This acceptor does not answer a higher ballot yet: it has granted a lease, or may have before it was restarted (D3, D4).
+    PrepareWithheld {
+        /// The ballot.
+        ballot: Ballot,
+        /// For how long, as things are.
+        wait: Duration,
+    },
     /// A message was not for this node, cluster or life of its disk (A8).
     Misaddressed(Address),
     /// An acceptor refused a ballot of this node.
@@ -453,6 +490,11 @@ pub struct Options {
     pub election_timeout: Duration,
     /// How much longer than others this node waits before it stands: 0 stands first.
     pub reluctance: u32,
+    /// Leases for reads; `None`: neither asked for nor granted. A node that may have granted a lease must not be restarted with
+    /// a shorter one, or none, within the time of the old (D4).
+    pub lease: Option<LeaseOptions>,
+    /// A leader hands over by itself to a less reluctant node that could have led for so long; `None`: never (E4).
+    pub hand_back: Option<Duration>,
     /// Most bytes of commands in one slot.
     pub max_batch_bytes: usize,
     /// Most bytes of commands proposed and not yet chosen.

@@ -10,7 +10,9 @@ use quorum::{NodeId, Phase};
 
 use crate::ballot::{Ballot, Slot};
 use crate::effect::{Event, Record};
+use crate::hand_over::HandedOver;
 use crate::leader::Leading;
+use crate::lease::Release;
 use crate::message::{Address, Message, Vote};
 use crate::mutant::{Mutant, mutated};
 use crate::phase_one::PhaseOne;
@@ -82,6 +84,10 @@ pub(crate) struct Election {
     failures: u32,
     /// Counts canvasses.
     attempt: u64,
+    /// E4: the leader asks this node to take its place, when it has everything up to that slot.
+    pub(crate) called: Option<(Release, Slot)>,
+    /// E4: this node led, and asked another to take its place.
+    pub(crate) handed_over: Option<HandedOver>,
 }
 
 impl Election {
@@ -125,6 +131,11 @@ impl Replica {
         }
     }
 
+    /// Whether this node could stand now: it votes, has its state (C3), and room for records (E5).
+    pub(crate) fn could_stand(&self) -> bool {
+        self.may_stand() && !self.lacks_state() && self.has_space()
+    }
+
     pub(crate) fn election_deadline(&self) -> Time {
         match &self.role {
             Role::Leading(_) => Time::NEVER,
@@ -149,6 +160,10 @@ impl Replica {
             _ if self.is_leaving() => self.ask_to_stop(),
             // E5: a node whose disk stalls leaves it to others.
             Role::Follower if self.is_stalled() => self.await_leader(),
+            // D3, D4: it may not promise its own ballot either.
+            Role::Follower if !self.withholds_any().is_zero() => {
+                self.election.timeout_at = self.now + self.withholds_any() + self.rng.up_to(self.patience());
+            }
             Role::Follower => self.canvass(),
             Role::Preparing(_) if self.now < self.election.timeout_at => self.resend_prepares(),
             Role::Canvassing(_) | Role::Preparing(_) => {
@@ -161,11 +176,11 @@ impl Replica {
 
     /// E1: before raising its ballot a node asks whether a phase-1 quorum misses the leader as well.
     fn canvass(&mut self) {
-        if mutated(Mutant::CanvassSkipped) {
-            self.election.leader = None;
-            return self.stand();
-        }
+        self.note_successor(None);
         self.election.leader = None;
+        if mutated(Mutant::CanvassSkipped) {
+            return self.stand(None);
+        }
         self.election.attempt += 1;
         self.election.timeout_at = self.now + self.patience() * 2;
         let (attempt, chosen) = (self.election.attempt, self.log.chosen);
@@ -197,7 +212,9 @@ impl Replica {
             .flatten()
             .any(|heard| self.now.since(heard) < self.options.election_timeout);
         let in_reach = chosen >= self.log.trimmed;
-        let granted = (!busy && !hears && in_reach) || mutated(Mutant::CanvassGranted);
+        // D3, D4: it could not promise yet.
+        let free = self.withholds_any().is_zero();
+        let granted = (!busy && !hears && in_reach && free) || mutated(Mutant::CanvassGranted);
         let promised = self.promised;
         self.send(
             from,
@@ -230,7 +247,7 @@ impl Replica {
             && self.have_quorum(Phase::One, &canvass.granted)
             && self.have_quorum(Phase::Two, &canvass.answered)
         {
-            self.stand();
+            self.stand(None);
         }
     }
 
@@ -242,11 +259,19 @@ impl Replica {
             })
     }
 
-    /// L1: takes a larger round than any seen, and asks for promises once its own is durable.
-    fn stand(&mut self) {
+    /// L1: takes a larger round than any seen, and asks for promises once its own is durable. With a release, as successor of
+    /// the leader that gave its leases back (E4).
+    pub(crate) fn stand(&mut self, release: Option<Release>) {
         let mut ballot = self.highest.max(self.promised).next_for(self.me().node);
         if self.promised.leader == self.me().node && !self.began(self.promised) && mutated(Mutant::BallotReused) {
             ballot = self.promised;
+        }
+        let wait = self.withholds(ballot, release);
+        if !wait.is_zero() {
+            // D3, D4: a candidate promises too.
+            self.role = Role::Follower;
+            self.await_leader();
+            return self.withhold(ballot, wait);
         }
         self.promised = ballot;
         self.highest = ballot;
@@ -255,8 +280,10 @@ impl Replica {
         } else {
             self.log.chosen.next()
         };
+        let mut phase_one = PhaseOne::new(ballot, from, self.log.chosen);
+        phase_one.release = release;
         self.role = Role::Preparing(Candidacy {
-            phase_one: PhaseOne::new(ballot, from, self.log.chosen),
+            phase_one,
             started: self.now,
             begun: false,
             resend_at: self.now + self.patience(),
@@ -270,7 +297,7 @@ impl Replica {
         everybody.push(self.me());
         let prepares = everybody
             .into_iter()
-            .map(|to| self.envelope(to, Message::Prepare { ballot, from }))
+            .map(|to| self.envelope(to, Message::Prepare { ballot, from, release }))
             .collect::<Vec<_>>();
         self.write(alloc::vec![Record::Promised(ballot)], prepares);
     }
@@ -302,9 +329,9 @@ impl Replica {
             // L1: the first ones have not left.
             return;
         }
-        let ballot = candidacy.phase_one.ballot;
+        let (ballot, release) = (candidacy.phase_one.ballot, candidacy.phase_one.release);
         for (to, from) in candidacy.phase_one.missing(peers) {
-            self.send(to, Message::Prepare { ballot, from });
+            self.send(to, Message::Prepare { ballot, from, release });
         }
     }
 
@@ -335,13 +362,18 @@ impl Replica {
         let Some(missing) = phase_one.take(from, ballot, (first, to), votes, chosen.max(trimmed)) else {
             return;
         };
-        let decided = phase_one.decided;
+        let (decided, release) = (phase_one.decided, phase_one.release);
         if let Some(next) = missing {
             // L1: this ballot has been asked for, so this node's own promise of it is durable.
             if from == self.me() {
-                self.on_prepare(from, ballot, next);
+                self.on_prepare(from, ballot, next, release);
             } else {
-                self.send(from, Message::Prepare { ballot, from: next });
+                let prepare = Message::Prepare {
+                    ballot,
+                    from: next,
+                    release,
+                };
+                self.send(from, prepare);
             }
         }
         self.log.known = self.log.known.max(decided);
@@ -397,9 +429,9 @@ impl Replica {
         if !candidacy.begun {
             return;
         }
-        let ballot = candidacy.phase_one.ballot;
+        let (ballot, release) = (candidacy.phase_one.ballot, candidacy.phase_one.release);
         for (to, from) in candidacy.phase_one.missing(peers) {
-            self.send(to, Message::Prepare { ballot, from });
+            self.send(to, Message::Prepare { ballot, from, release });
         }
     }
 
@@ -460,6 +492,7 @@ impl Replica {
             return;
         }
         self.observe(ballot);
+        self.note_successor(Some(ballot));
         if self.election.leader != Some(ballot) {
             self.election.leader = Some(ballot);
             self.event(Event::Following(ballot));
@@ -499,7 +532,7 @@ impl Replica {
         let stood = matches!(self.role, Role::Preparing(_));
         self.observe(promised);
         if stood && matches!(self.role, Role::Follower) && mutated(Mutant::NoBackOff) {
-            self.stand();
+            self.stand(None);
         }
     }
 

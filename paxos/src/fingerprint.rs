@@ -23,6 +23,8 @@ impl Replica {
             log,
             role,
             election,
+            // Without leases it only says how old the state is, which decides nothing.
+            leases: _,
             learner,
             catch_up,
             snapshots,

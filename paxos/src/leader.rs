@@ -3,14 +3,15 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use quorum::{Epoch, NodeId, NodeSet, Phase, QuorumSystem};
+use quorum::{Epoch, NodeSet, Phase, QuorumSystem};
 
 use crate::ballot::{Ballot, Slot};
 use crate::configurations::index_of;
 use crate::effect::{Event, Logged, Record};
 use crate::election::Role;
+use crate::hand_over::{HandOver, Preferred};
+use crate::lease::{Contact, Echo, Moment, Pulse};
 use crate::message::{Address, Message};
 use crate::mutant::{Mutant, mutated};
 use crate::phase_one::PhaseOne;
@@ -40,6 +41,8 @@ pub(crate) struct Follower {
     pub(crate) flushed: Slot,
     /// The prefix that its disk holds as chosen (R6).
     pub(crate) kept: Slot,
+    /// What its answers say about time, and about itself.
+    pub(crate) contact: Contact,
 }
 
 impl Follower {
@@ -51,6 +54,7 @@ impl Follower {
             chosen: Slot::ZERO,
             flushed: Slot::ZERO,
             kept: Slot::ZERO,
+            contact: Contact::default(),
         }
     }
 }
@@ -99,9 +103,20 @@ pub(crate) struct Leading {
     heartbeat_at: Time,
     /// E3: whether a phase-2 quorum was heard within the election timeout.
     pub(crate) healthy: bool,
+    /// E4: the last heartbeat whose lease was given back.
+    pub(crate) given_back: u64,
+    /// E4: the hand-over under way.
+    pub(crate) handing: Option<HandOver>,
+    /// E4: who had better lead.
+    pub(crate) preferred: Preferred,
 }
 
 impl Leading {
+    /// Whether everything that it has proposed, or has to, is chosen.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.next() > self.horizon
+    }
+
     /// The first slot without a proposal.
     pub(crate) fn next(&self) -> Slot {
         self.first.plus(self.in_flight.len() as u64)
@@ -160,6 +175,9 @@ impl Replica {
             rounds: Rounds::default(),
             heartbeat_at: now + self.options.heartbeat_interval,
             healthy: true,
+            given_back: 0,
+            handing: None,
+            preferred: Preferred::default(),
         };
         let (open_to, opened) = self.open_to(&leading.phase_one, Epoch(0));
         leading.opened = opened;
@@ -179,6 +197,7 @@ impl Replica {
 
     /// L6: what was proposed and not seen chosen has an unknown outcome; what was not proposed goes elsewhere.
     pub(crate) fn abandon(&mut self, leading: Leading) {
+        self.note_gone(&leading);
         self.return_foreign(leading.ballot);
         self.return_rounds(leading.rounds);
     }
@@ -207,7 +226,7 @@ impl Replica {
             // L3 iii: the value that phase 1 bound to the slot, or a no-op where it bound none.
             return Some((slot, leading.adopted.remove(&slot).unwrap_or(Value::Noop)));
         }
-        if !leading.healthy {
+        if !leading.healthy || leading.has_drained() {
             return None;
         }
         if let Some(change) = self.next_change(slot) {
@@ -270,8 +289,9 @@ impl Replica {
             return Time::NEVER;
         };
         let interval = self.options.batch_interval;
-        let batch = match leading.last_opened {
-            Some(at) if leading.healthy && self.may_open() && !self.proposals.queue.is_empty() => at + interval,
+        let takes = leading.healthy && !leading.has_drained();
+        let batch = match leading.last_opened.filter(|_| takes) {
+            Some(at) if self.may_open() && !self.proposals.queue.is_empty() => at + interval,
             _ => Time::NEVER,
         };
         let rounds = if self.knows_horizon() {
@@ -424,12 +444,14 @@ impl Replica {
 
     /// Announces what was chosen since the last announcement.
     pub(crate) fn settle_leader(&mut self) {
+        self.settle_call();
         self.settle_candidacy();
         self.drop_chosen();
         self.open_configurations();
         // What was learned from a peer may have closed a gap in front of slots that were chosen already.
         self.extend_chosen();
         self.propose_all();
+        self.settle_hand_over();
         let chosen = self.log.chosen;
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.announced < chosen {
@@ -458,6 +480,7 @@ impl Replica {
         }
         self.check_stall();
         self.check_health();
+        self.tick_hand_over();
         self.send_heartbeats();
         self.resend_accepts();
         self.tick_reconfiguration();
@@ -492,7 +515,8 @@ impl Replica {
 
     /// Opens a round of heartbeats, which also confirms reads (D1).
     pub(crate) fn send_heartbeats(&mut self) {
-        let (chosen, flushed) = (self.log.chosen, self.spare());
+        let (now, chosen, flushed) = (self.now, self.log.chosen, self.spare());
+        let (lease, confirmed) = (self.wanted_lease(), self.confirmed());
         let Role::Leading(leading) = &mut self.role else { return };
         leading.round += 1;
         let everywhere = leading
@@ -500,18 +524,29 @@ impl Replica {
             .values()
             .map(|follower| follower.flushed)
             .fold(flushed, Slot::min);
+        let (ballot, round, horizon, healthy) = (leading.ballot, leading.round, leading.horizon, leading.healthy);
         let oldest = self.configurations.oldest().epoch();
-        let heartbeat = Message::Heartbeat {
-            ballot: leading.ballot,
-            round: leading.round,
-            chosen,
-            horizon: leading.horizon,
-            everywhere,
-            healthy: leading.healthy,
-            oldest,
-        };
         for peer in self.peers() {
-            self.send(peer, heartbeat.clone());
+            let pulse = Pulse {
+                sent: now,
+                lease,
+                confirmed,
+                heard: self.heard_from(peer),
+            };
+            let heartbeat = Message::Heartbeat {
+                ballot,
+                round,
+                chosen,
+                horizon,
+                everywhere,
+                healthy,
+                oldest,
+                pulse,
+            };
+            self.send(peer, heartbeat);
+        }
+        if let Some(confirmed) = confirmed {
+            self.note_fresh(chosen.max(horizon), now.before(confirmed));
         }
         self.note_everywhere(everywhere);
     }
@@ -527,6 +562,7 @@ impl Replica {
         everywhere: Slot,
         healthy: bool,
         oldest: Epoch,
+        pulse: Pulse,
     ) {
         if ballot < self.promised && !mutated(Mutant::HeartbeatAlwaysAnswered) {
             // D1: no confirmation once a higher ballot is promised (mutant 82); L6: the old leader learns of it.
@@ -540,6 +576,9 @@ impl Replica {
         self.note_commit(ballot, chosen);
         self.note_everywhere(everywhere);
         self.note_oldest(oldest);
+        self.note_pulse(&pulse, chosen.max(horizon));
+        let granted = self.grant(ballot, round, pulse.lease);
+        let echo = self.echo(pulse.sent, granted);
         let (chosen, flushed, kept) = (self.log.chosen, self.spare(), self.kept());
         self.send(
             from,
@@ -549,10 +588,12 @@ impl Replica {
                 chosen,
                 flushed,
                 kept,
+                echo,
             },
         );
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one argument for each field of the message")]
     pub(crate) fn on_heartbeat_ack(
         &mut self,
         from: Address,
@@ -561,6 +602,7 @@ impl Replica {
         chosen: Slot,
         flushed: Slot,
         kept: Slot,
+        echo: Echo,
     ) {
         let now = self.now;
         let Role::Leading(leading) = &mut self.role else { return };
@@ -573,6 +615,7 @@ impl Replica {
             follower.chosen = follower.chosen.max(chosen);
             follower.flushed = follower.flushed.max(flushed);
             follower.kept = follower.kept.max(kept);
+            follower.contact.note(round, &echo, now);
         }
         self.confirm_rounds();
     }
@@ -637,15 +680,11 @@ impl Replica {
         leading.followers.iter().map(progress).collect()
     }
 
-    /// How long ago each member was heard by this leader, for the operator.
-    pub(crate) fn heard(&self) -> Vec<(NodeId, Duration)> {
-        match &self.role {
-            Role::Leading(leading) => leading
-                .followers
-                .iter()
-                .map(|(address, follower)| (address.node, self.now.since(follower.heard)))
-                .collect(),
-            _ => Vec::new(),
-        }
+    /// A follower's clock in its last answer.
+    fn heard_from(&self, peer: Address) -> Option<Moment> {
+        let Role::Leading(leading) = &self.role else {
+            return None;
+        };
+        leading.followers.get(&peer)?.contact.heard
     }
 }

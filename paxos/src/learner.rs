@@ -132,6 +132,7 @@ impl Replica {
         );
         self.log.applied = self.log.applied.max(slot);
         self.log.evict(self.options.cache_bytes, self.persisted);
+        self.note_applied_fresh();
         self.answer_ready_reads();
     }
 

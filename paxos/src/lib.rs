@@ -18,7 +18,9 @@
 //! | `snapshot` | a copy of a peer's state, for whoever is behind every log (C3) |
 //! | `trimming` | what the journal may forget (C4) |
 //! | `space` | a disk that is full, or stalls (E5) |
+//! | `hand_over` | leadership given to another on request (E4) |
 //! | `reads` | linearizable reads (D1, D2, D6) |
+//! | `lease` | reads without a round, and how old a state is (D3–D5, D7) |
 //! | `configurations` | which configuration governs which slot, and whether a change takes effect (R1, R2) |
 //! | `operator` | changes from operator to log, and what becomes of them (R2, X2) |
 //! | `reconfiguration` | changing members and quorum system: what is refused, phase 1 of the new configuration, the end of the old (R3–R8) |
@@ -26,7 +28,7 @@
 //!
 //! `mutant` lists the ways in which tests make it wrong on purpose, which no build but a test's contains.
 //!
-//! What is not here yet: leases, sessions.
+//! What is not here yet: sessions.
 #![no_std]
 
 extern crate alloc;
@@ -42,8 +44,10 @@ mod configurations;
 mod effect;
 mod election;
 mod fingerprint;
+mod hand_over;
 mod leader;
 mod learner;
+mod lease;
 mod log;
 mod message;
 pub mod mutant;
@@ -69,6 +73,8 @@ pub use effect::{
     Abandoned, Doubt, Entry, Event, Input, Logged, Options, Outcome, Output, Record, Recovered, Refusal, RequestId,
     Write, WriteId,
 };
+pub use hand_over::Stays;
+pub use lease::{Echo, LeaseOptions, Moment, Pulse, Release};
 pub use message::{Address, ClusterId, Envelope, Message, SnapshotId, Urgency, Vote};
 pub use replica::{Replica, Wake};
 pub use status::{MemberProgress, Standing, Status};

@@ -10,6 +10,7 @@ use quorum::{Epoch, Incarnation, Member, NodeId};
 use crate::ballot::{Ballot, Slot};
 use crate::change::{Change, Waivers};
 use crate::effect::Refusal;
+use crate::lease::{Echo, Pulse, Release};
 use crate::value::{Command, Value};
 
 /// Names one cluster; messages of another are ignored and counted (A8).
@@ -117,6 +118,8 @@ pub enum Message {
         ballot: Ballot,
         /// First slot asked about; everything above is asked about as well.
         from: Slot,
+        /// E4: the leases that the leader gave back in favour of this candidate.
+        release: Option<Release>,
     },
     /// Phase 1b: one page of a promise (L9).
     Promise {
@@ -188,6 +191,8 @@ pub enum Message {
         healthy: bool,
         /// R6: every configuration before this one is retired.
         oldest: Epoch,
+        /// What it says about time: leases, and how old states are (D3, D6).
+        pulse: Pulse,
     },
     /// D1: the sender has promised nothing above `ballot`.
     HeartbeatAck {
@@ -201,6 +206,15 @@ pub enum Message {
         flushed: Slot,
         /// R6: the sender's disk holds every slot up to here as chosen, and knows so without asking anybody.
         kept: Slot,
+        /// What it says about time, and whether it could lead (D3, D6, E4).
+        echo: Echo,
+    },
+    /// E4: the leader asks the receiver to take its place at once. It proposes nothing more, and all that it proposed is chosen.
+    HandOver {
+        /// The leases that it gives back.
+        release: Release,
+        /// C1: every slot up to here is chosen.
+        chosen: Slot,
     },
     /// Commands of a node that does not lead, for the leader of `ballot` and no other.
     Forward {
@@ -312,6 +326,7 @@ impl Message {
             | Message::Accept { ballot, .. }
             | Message::Commit { ballot, .. }
             | Message::Heartbeat { ballot, .. } => Some(*ballot),
+            Message::HandOver { release, .. } => Some(release.ballot),
             _ => None,
         }
     }

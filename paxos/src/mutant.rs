@@ -174,10 +174,28 @@ mutants! {
     HeartbeatAlwaysAnswered = "heartbeat-always-answered", "82", "D1";
     /// A new leader confirms reads up to its own chosen prefix, not to its horizon.
     HorizonIgnored = "horizon-ignored", "39", "D2";
+    /// A leader counts its lease from when the answer arrives.
+    LeaseFromReceipt = "lease-from-receipt", "43", "D3";
+    /// A lease holds if a majority of heads granted it, whatever the quorum system.
+    LeaseByHeads = "lease-by-heads", "44", "D3";
+    /// An acceptor that has granted a lease promises a higher ballot all the same.
+    GrantIgnored = "grant-ignored", "", "D3";
+    /// A holder counts its lease as if all clocks ran alike.
+    DriftIgnored = "drift-ignored", "46", "D3";
+    /// A lease holds if it is granted by a quorum of the configuration of the next slot.
+    LeaseOfOldConfiguration = "lease-of-old-configuration", "60", "D3";
+    /// A restarted acceptor promises at once.
+    GrantForgotten = "grant-forgotten", "45", "D4";
+    /// A leader that hands over reads on under the leases that its successor may pass over.
+    LeaseKept = "lease-kept", "50", "E4";
+    /// A leader that has once given its leases back is passed over for ever.
+    ReleaseForEver = "release-for-ever", "", "E4";
     /// A follower serves a read at once when the leader answers.
     PrefixNotAwaited = "prefix-not-awaited", "", "D6";
     /// A read is served when its prefix is chosen, not when it is applied.
     ReadBeforeApplied = "read-before-applied", "79", "D6";
+    /// A node takes its state for as new as the heartbeat's arrival.
+    FreshFromArrival = "fresh-from-arrival", "", "D6";
     /// A `Forward` that arrives twice is taken twice.
     ForwardTakenTwice = "forward-taken-twice", "", "X2";
     /// A `Forward` that arrives twice is refused the second time.

@@ -7,6 +7,7 @@ use quorum::{Configuration, NodeSet};
 
 use crate::ballot::{Ballot, Slot};
 use crate::configurations::index_of;
+use crate::lease::Release;
 use crate::message::{Address, Vote};
 use crate::mutant::{Mutant, mutated};
 use crate::value::Value;
@@ -17,6 +18,8 @@ pub(crate) struct PhaseOne {
     pub(crate) ballot: Ballot,
     /// The first slot asked about.
     pub(crate) from: Slot,
+    /// E4: what its `Prepare`s show, if its candidate was chosen to succeed the leader.
+    pub(crate) release: Option<Release>,
     /// R3: the first slot asked about of those who were asked for a new configuration only.
     later: BTreeMap<Address, Slot>,
     /// Next slot that a page of each promise must begin at (L9).
@@ -35,6 +38,7 @@ impl PhaseOne {
         PhaseOne {
             ballot,
             from,
+            release: None,
             later: BTreeMap::new(),
             pages: BTreeMap::new(),
             promised: Vec::new(),

@@ -1,8 +1,9 @@
-//! Linearizable reads without leases (rules D1, D2, D6).
+//! Linearizable reads (rules D1, D2, D6).
 //!
 //! A leader confirms, with a round of heartbeats begun after the read arrived, that a phase-2 quorum has promised nothing
 //! above its ballot; every rival's phase-1 quorum meets that quorum, so nothing newer was chosen when the read arrived.
-//! Another node asks the leader for the prefix so confirmed and waits until it has applied it.
+//! Another node asks the leader for the prefix so confirmed and waits until it has applied it. Under a lease the leader need not
+//! ask (`lease`).
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -95,10 +96,13 @@ impl Replica {
     /// Puts waiting reads to the leader: to this node's next round, or to the node that leads.
     pub(crate) fn settle_reads(&mut self) {
         if !self.reads.waiting.is_empty() {
+            let prefix = self.leased_prefix();
             if let Role::Leading(leading) = &mut self.role {
                 let own = core::mem::take(&mut self.reads.waiting);
                 if mutated(Mutant::ReadUnconfirmed) {
                     self.ready(self.log.chosen, own);
+                } else if let Some(prefix) = prefix {
+                    self.ready(prefix, own);
                 } else if leading.healthy {
                     leading.rounds.waiting.push(Asker::Own(own));
                 } else {
@@ -120,6 +124,15 @@ impl Replica {
             }
         }
         self.open_round();
+    }
+
+    /// D1, D2, D5: under a lease, what a read that has arrived must see.
+    fn leased_prefix(&self) -> Option<Slot> {
+        let Role::Leading(leading) = &self.role else {
+            return None;
+        };
+        let holds = self.knows_horizon() && self.holds_lease(self.now);
+        holds.then(|| self.log.chosen.max(leading.horizon))
     }
 
     /// D1: begins a round for the reads that have arrived, so that its confirmations are later than they are (mutant 42).
@@ -202,6 +215,10 @@ impl Replica {
 
     /// D6: another node asks on behalf of its clients.
     pub(crate) fn on_read_index(&mut self, from: Address, boot: u64, batch: u64) {
+        if let Some(prefix) = self.leased_prefix() {
+            let result = Ok(prefix);
+            return self.send(from, Message::ReadIndexReply { boot, batch, result });
+        }
         let refusal = match &mut self.role {
             Role::Leading(leading) if leading.healthy && leading.rounds.waiting.len() < self.options.max_queued => {
                 leading.rounds.waiting.push(Asker::Peer {

@@ -326,7 +326,7 @@ impl Replica {
         if leading.all_open() {
             return;
         }
-        let ballot = leading.ballot;
+        let (ballot, release) = (leading.ballot, leading.phase_one.release);
         let mut asked = Vec::new();
         for (first, configuration) in self.configurations.governing(self.log.chosen) {
             if configuration.epoch() <= leading.opened {
@@ -343,9 +343,9 @@ impl Replica {
         }
         for (to, from) in asked {
             if to == me {
-                self.on_prepare(me, ballot, from);
+                self.on_prepare(me, ballot, from, release);
             } else {
-                self.send(to, Message::Prepare { ballot, from });
+                self.send(to, Message::Prepare { ballot, from, release });
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::configurations::{Configurations, index_of};
 use crate::effect::{Event, Input, Options, Output, Record, Recovered, Write, WriteId};
 use crate::election::{Election, Role};
 use crate::learner::Learner;
+use crate::lease::Leases;
 use crate::log::Log;
 use crate::message::{ASSUMED_ROUND_TRIP, Address, Envelope, Message};
 use crate::mutant::{Mutant, mutated};
@@ -64,6 +65,7 @@ pub struct Replica {
     pub(crate) log: Log,
     pub(crate) role: Role,
     pub(crate) election: Election,
+    pub(crate) leases: Leases,
     pub(crate) learner: Learner,
     pub(crate) catch_up: CatchUp,
     pub(crate) snapshots: Snapshots,
@@ -112,6 +114,7 @@ impl Replica {
             log,
             role: Role::Follower,
             election: Election::new(promised),
+            leases: Leases::new(options.lease, now),
             learner: Learner::default(),
             catch_up: CatchUp::default(),
             snapshots: Snapshots::default(),
@@ -161,6 +164,7 @@ impl Replica {
             Input::SnapshotRefused { snapshot } => self.on_snapshot_refused(snapshot),
             Input::Space { enough } => self.on_space(enough),
             Input::RoundTrip { node, round_trip } => self.on_round_trip(node, round_trip),
+            Input::HandOver { to } => self.on_wish(to),
             Input::Tick => self.on_tick(),
         }
     }
@@ -255,7 +259,11 @@ impl Replica {
             } => {
                 self.on_canvass_reply(from, attempt, granted, promised);
             }
-            Message::Prepare { ballot, from: first } => self.on_prepare(from, ballot, first),
+            Message::Prepare {
+                ballot,
+                from: first,
+                release,
+            } => self.on_prepare(from, ballot, first, release),
             Message::Promise {
                 ballot,
                 from: first,
@@ -284,8 +292,9 @@ impl Replica {
                 everywhere,
                 healthy,
                 oldest,
+                pulse,
             } => {
-                self.on_heartbeat(from, ballot, round, chosen, horizon, everywhere, healthy, oldest);
+                self.on_heartbeat(from, ballot, round, chosen, horizon, everywhere, healthy, oldest, pulse);
             }
             Message::HeartbeatAck {
                 ballot,
@@ -293,9 +302,11 @@ impl Replica {
                 chosen,
                 flushed,
                 kept,
+                echo,
             } => {
-                self.on_heartbeat_ack(from, ballot, round, chosen, flushed, kept);
+                self.on_heartbeat_ack(from, ballot, round, chosen, flushed, kept, echo);
             }
+            Message::HandOver { release, chosen } => self.on_hand_over(from, release, chosen),
             Message::Forward {
                 ballot,
                 number,

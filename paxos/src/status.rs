@@ -55,8 +55,13 @@ pub struct Status {
     pub journal_bytes: u64,
     /// The snapshot that is on its way here, and how many of its pieces are staged (C3).
     pub snapshot: Option<(SnapshotId, u64)>,
-    /// At a leader: how long ago each other member was heard.
-    pub heard: Vec<(NodeId, Duration)>,
+    /// At a leader: what is left of its lease if nobody renews it; `None` without one (D3).
+    pub lease: Option<Duration>,
+    /// How old, at most, the applied state is: it has everything that was chosen so long ago. `None`: this process cannot tell
+    /// yet (D6).
+    pub stale: Option<Duration>,
+    /// At a node that hands over: to whom (E4).
+    pub handing_over: Option<NodeId>,
     /// The newest configuration and the one before it, if that is not retired, each with the first slot that it governs (R6).
     pub configurations: Configurations,
     /// At a leader: the newest configuration in whose slots it may propose (R3).
@@ -106,7 +111,9 @@ impl Replica {
             log_bytes: self.log.bytes(),
             journal_bytes: self.trimming.bytes(),
             snapshot: self.snapshots.progress(),
-            heard: self.heard(),
+            lease: self.lease_left(),
+            stale: self.staleness(self.now),
+            handing_over: self.handing_over_to(),
             configurations: self.configurations.clone(),
             opened: match &self.role {
                 Role::Leading(leading) => Some(leading.opened),

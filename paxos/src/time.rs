@@ -21,6 +21,15 @@ impl Time {
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The moment that was `span` earlier, or the origin if that would be before it.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Time {
+        Time(
+            self.0
+                .saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
 }
 
 impl Add<Duration> for Time {

@@ -1,9 +1,11 @@
 //! What is encoded decodes to itself; what is not an encoding is an error, never a panic, and never half accepted.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use paxos::{
-    Address, Ballot, Batch, Change, ClusterId, CodecError, Command, CommandId, Configurations, Envelope, Logged,
-    Message, Objection, Refusal, Slot, SnapshotId, Value, Vote, Waivers,
+    Address, Ballot, Batch, Change, ClusterId, CodecError, Command, CommandId, Configurations, Echo, Envelope, Logged,
+    Message, Moment, Objection, Pulse, Refusal, Release, Slot, SnapshotId, Time, Value, Vote, Waivers,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -113,7 +115,11 @@ fn log_message() -> impl Strategy<Value = Message> {
     let votes = prop::collection::vec(vote(), 0..4);
     let promise = (ballot(), slot(), prop::option::of(slot()), votes, slot(), slot());
     prop_oneof![
-        (ballot(), slot()).prop_map(|(ballot, from)| Message::Prepare { ballot, from }),
+        (ballot(), slot(), prop::option::of(release())).prop_map(|(ballot, from, release)| Message::Prepare {
+            ballot,
+            from,
+            release
+        }),
         promise.prop_map(|(ballot, from, to, votes, chosen, trimmed)| Message::Promise {
             ballot,
             from,
@@ -167,6 +173,34 @@ fn snapshot_message() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn release() -> impl Strategy<Value = Release> {
+    (ballot(), any::<u64>()).prop_map(|(ballot, round)| Release { ballot, round })
+}
+
+fn moment() -> impl Strategy<Value = Moment> {
+    any::<[u64; 2]>().prop_map(|[boot, at]| Moment { boot, at: Time(at) })
+}
+
+fn pulse() -> impl Strategy<Value = Pulse> {
+    let span = any::<u64>().prop_map(Duration::from_nanos);
+    let confirmed = any::<Option<u64>>().prop_map(|nanos| nanos.map(Duration::from_nanos));
+    (any::<u64>(), span, confirmed, prop::option::of(moment())).prop_map(|(sent, lease, confirmed, heard)| Pulse {
+        sent: Time(sent),
+        lease,
+        confirmed,
+        heard,
+    })
+}
+
+fn echo() -> impl Strategy<Value = Echo> {
+    (any::<u64>(), any::<bool>(), moment(), any::<Option<u32>>()).prop_map(|(sent, granted, heard, fit)| Echo {
+        sent: Time(sent),
+        granted,
+        heard,
+        fit,
+    })
+}
+
 /// Messages around leadership, clients' commands and reads.
 fn other_message() -> impl Strategy<Value = Message> {
     let heartbeat = (
@@ -177,6 +211,7 @@ fn other_message() -> impl Strategy<Value = Message> {
         slot(),
         any::<bool>(),
         any::<u64>(),
+        pulse(),
     );
     let sequences = prop::collection::vec(any::<u64>(), 0..6);
     let index = prop_oneof![slot().prop_map(Ok), refusal().prop_map(Err)];
@@ -188,25 +223,29 @@ fn other_message() -> impl Strategy<Value = Message> {
             promised
         }),
         heartbeat.prop_map(
-            |(ballot, round, chosen, horizon, everywhere, healthy, oldest)| Message::Heartbeat {
+            |(ballot, round, chosen, horizon, everywhere, healthy, oldest, pulse)| Message::Heartbeat {
                 ballot,
                 round,
                 chosen,
                 horizon,
                 everywhere,
                 healthy,
-                oldest: Epoch(oldest)
+                oldest: Epoch(oldest),
+                pulse
             }
         ),
-        (ballot(), any::<u64>(), slot(), slot(), slot()).prop_map(|(ballot, round, chosen, flushed, kept)| {
-            Message::HeartbeatAck {
-                ballot,
-                round,
-                chosen,
-                flushed,
-                kept,
+        (ballot(), any::<u64>(), slot(), slot(), slot(), echo()).prop_map(
+            |(ballot, round, chosen, flushed, kept, echo)| {
+                Message::HeartbeatAck {
+                    ballot,
+                    round,
+                    chosen,
+                    flushed,
+                    kept,
+                    echo,
+                }
             }
-        }),
+        ),
         (ballot(), any::<u64>(), change(), any::<[bool; 3]>()).prop_map(
             |(ballot, number, change, [behind, one_disk, one_zone])| Message::ForwardChange {
                 ballot,
@@ -220,6 +259,7 @@ fn other_message() -> impl Strategy<Value = Message> {
             }
         ),
         any::<u64>().prop_map(|epoch| Message::Retired { epoch: Epoch(epoch) }),
+        (release(), slot()).prop_map(|(release, chosen)| Message::HandOver { release, chosen }),
         (ballot(), any::<u64>(), commands()).prop_map(|(ballot, number, commands)| Message::Forward {
             ballot,
             number,

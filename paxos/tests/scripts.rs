@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use paxos::{Envelope, Input, Replica, Standing, Waivers};
+use paxos::{Envelope, Input, LeaseOptions, Replica, Standing, Waivers};
+use quorum::NodeId;
 use support::cluster::Cluster;
 use support::words;
 
@@ -21,6 +22,10 @@ use support::words;
 const COMMANDS: &str = "
 cluster SIZE SYSTEM [alpha N]   new nodes on empty disks; SYSTEM as in `majority`, `counts 4/2`
 cluster SIZE SYSTEM log N       the same; their journals keep N slots at most
+lease SPAN DRIFT                all nodes start anew with leases of that length, and clocks that are wrong by so many parts in a
+                                million at most
+hand-back SPAN                  all nodes start anew; 1 leads least reluctantly, and is handed leadership after that span
+hand-over N [TO]                the operator wants TO to lead instead of N, or any other
 quietly COMMAND                 does it and shows nothing
 campaign N                      time passes at N alone until it does something about leadership
 elect N                         a second passes where nobody leads, then N campaigns and everything is delivered
@@ -100,6 +105,22 @@ impl Stage {
                     cluster.complete_writes(node(1)?);
                     cluster.apply(node(1)?);
                 }
+                ["lease", span, drift] => {
+                    cluster.lease = Some(LeaseOptions {
+                        duration: duration(span)?,
+                        drift_ppm: drift.parse().map_err(|_| "no drift")?,
+                    });
+                    restart_all(cluster);
+                }
+                ["hand-back", span] => {
+                    cluster.hand_back = Some(duration(span)?);
+                    restart_all(cluster);
+                }
+                ["hand-over", _] => cluster.step(node(1)?, Input::HandOver { to: None }),
+                ["hand-over", _, _] => {
+                    let to = Some(NodeId(node(2)?));
+                    cluster.step(node(1)?, Input::HandOver { to });
+                }
                 ["sleep", _] => cluster.node(node(1)?).asleep = true,
                 ["wake", _] => {
                     cluster.node(node(1)?).asleep = false;
@@ -175,6 +196,14 @@ fn duration(text: &str) -> Result<Duration, String> {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
         _ => Err(format!("{text} needs a unit: ms or s")),
+    }
+}
+
+fn restart_all(cluster: &mut Cluster) {
+    let names: Vec<u64> = cluster.nodes.keys().copied().collect();
+    for name in names {
+        cluster.crash(name);
+        cluster.start(name);
     }
 }
 
@@ -397,6 +426,12 @@ fn scripts_see_the_rules_that_no_checker_can() {
         Mutant::NoBackOff,
         Mutant::AilingUnnoticed,
         Mutant::AilingFollowed,
+        Mutant::LeaseByHeads,
+        Mutant::GrantIgnored,
+        Mutant::GrantForgotten,
+        Mutant::DriftIgnored,
+        Mutant::LeaseKept,
+        Mutant::ReleaseForEver,
     ];
     let mut unseen = Vec::new();
     for mutant in quiet {

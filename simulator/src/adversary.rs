@@ -62,6 +62,8 @@ counted! {
         LostState = "lost state",
         /// An operator changes members or quorum system.
         Change = "change",
+        /// An operator wants another node to lead. No fault, but it may come at any time.
+        HandOver = "hand-over",
     }
 }
 

@@ -217,6 +217,22 @@ counted! {
         MayStop = "a removed node was told that it may stop",
         /// A leader was no voter any more.
         LeftOut = "a leader was left out of the new configuration",
+        /// A leader served a read of its client while it held a lease.
+        LeaseRead = "a read was served under a lease",
+        /// With leases on, a leader without one served a read by a round.
+        ReadWithoutLease = "a leader without a lease asked around",
+        /// A node said how old its state is, and clocks could be trusted to judge it.
+        StalenessJudged = "a node said how old its state is",
+        /// A leader that held a lease was frozen until it had passed.
+        LeaseRanOut = "a lease ran out in a pause",
+        /// An acceptor did not answer a candidate for the sake of a lease.
+        PrepareWithheld = "a lease held back a candidate",
+        /// A leader handed over to the node it meant to.
+        HandedOver = "leadership was handed over",
+        /// A successor did not take over in time, or another was faster.
+        HandOverFailed = "a hand-over came to nothing",
+        /// A hand-over was not even begun.
+        HandOverRefused = "a hand-over was refused",
     }
 }
 

@@ -59,6 +59,7 @@ mod spec;
 mod stage;
 mod swarm;
 mod tables;
+mod tenure;
 mod trace;
 mod workload;
 

@@ -24,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) process: Option<Process>,
     /// Frozen: what happens to it waits.
     pub(crate) paused: bool,
+    /// Since when, or when it was last.
+    pub(crate) frozen: Moment,
     /// What waits for a frozen process, with the process it was meant for.
     pub(crate) waiting: VecDeque<(Option<u64>, Happening)>,
     /// The life of its disk.
@@ -78,6 +80,8 @@ pub(crate) struct Process {
     pub(crate) prepares: bool,
     /// Whether it has applied anything yet.
     pub(crate) has_applied: bool,
+    /// Only for a mutant: its clock was set back.
+    pub(crate) set_back: bool,
 }
 
 impl Node {

@@ -13,6 +13,7 @@ pub(crate) enum Concern {
     Faults,
     Process,
     Operator,
+    Leases,
 }
 
 /// xoshiro256++, seeded through splitmix64.

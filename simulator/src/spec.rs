@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use paxos::{Ballot, Event as Note, Message, Record, Slot, Value, Vote, Write, WriteId};
+use paxos::{Ballot, Event as Note, Message, Record, Release, Slot, Value, Vote, Write, WriteId};
 use quorum::{Configuration, NodeSet, Phase, QuorumSystem};
 
 use crate::ledger::same;
@@ -117,7 +117,11 @@ impl SpecTrace {
         match message {
             Message::Accept { ballot, chosen, .. }
             | Message::Commit { ballot, chosen }
-            | Message::Heartbeat { ballot, chosen, .. } => {
+            | Message::Heartbeat { ballot, chosen, .. }
+            | Message::HandOver {
+                release: Release { ballot, .. },
+                chosen,
+            } => {
                 let ballot = self.ballot(*ballot);
                 self.note(seat, "announce", &format!(", b |-> {ballot}, p |-> {chosen}"));
             }
@@ -209,6 +213,7 @@ impl SpecTrace {
             | Message::Commit { chosen, .. }
             | Message::Heartbeat { chosen, .. }
             | Message::HeartbeatAck { chosen, .. }
+            | Message::HandOver { chosen, .. }
             | Message::Decided { chosen, .. }
             | Message::Canvass { chosen, .. }
             | Message::Chosen { chosen, .. } => self.know(seat, *chosen),
@@ -229,7 +234,9 @@ impl SpecTrace {
     fn message(&mut self, from: Seat, message: &Message) -> Option<String> {
         let from = from.node();
         Some(match message {
-            Message::Prepare { ballot, from: first } => {
+            Message::Prepare {
+                ballot, from: first, ..
+            } => {
                 let ballot = self.ballot(*ballot);
                 format!("[type |-> \"prepare\", ballot |-> {ballot}, first |-> {first}]")
             }

@@ -17,6 +17,7 @@ use crate::mutant::Mutant;
 use crate::network::Weather;
 use crate::random::{Concern, Random};
 use crate::reduction::Reduction;
+use crate::tenure::Tenure;
 use crate::workload::{Kind, Mix};
 
 /// The cluster that every simulated node belongs to.
@@ -44,6 +45,8 @@ pub struct Plan {
     pub(crate) events: u64,
     /// Largest error of a node's clock, in parts per million.
     pub(crate) drift: u64,
+    /// Leases and hand-overs.
+    pub(crate) tenure: Tenure,
 }
 
 /// Which properties are judged.
@@ -161,7 +164,7 @@ impl Plan {
         // Phase 1 takes a round trip and two syncs.
         let election_timeout = heartbeat_interval * random.between(3, 10) as u32 + disk.mean * 2;
         let heavy = random.chance(30);
-        Plan {
+        let mut plan = Plan {
             seed,
             mutant: None,
             judged: Judged::ALL,
@@ -179,7 +182,10 @@ impl Plan {
                 random.magnitude(4_000, 40_000)
             },
             drift: *random.pick(&[0, 100, 1_000, 10_000]),
-        }
+            tenure: Tenure::default(),
+        };
+        plan.tenure = Tenure::new(seed, &mut plan.drift, election_timeout, &mut plan.faults);
+        plan
     }
 
     /// The same run with nodes that are wrong.
@@ -243,7 +249,8 @@ impl Plan {
     }
 
     pub(crate) fn judged(&self) -> Judged {
-        self.judged
+        let excused = self.tenure.excused().iter();
+        Judged(excused.fold(self.judged.0, |judged, property| judged & !(1 << *property as u32)))
     }
 
     pub(crate) fn nodes(&self) -> usize {
@@ -300,7 +307,8 @@ fn faults(random: &mut Random, regions: usize, election_timeout: Duration) -> Fa
     // A run with a bit of everything gets nowhere, so half of them are quieter.
     let quieter = if random.chance(500) { 3 } else { 1 };
     let mut every = BTreeMap::new();
-    for strike in Strike::ALL.iter().filter(|strike| **strike != Strike::Change) {
+    let asked_for = [Strike::Change, Strike::HandOver];
+    for strike in Strike::ALL.iter().filter(|strike| !asked_for.contains(strike)) {
         let falls = random.chance(how_often(*strike) / quieter);
         let mean = election_timeout * random.magnitude(2, 64) as u32;
         if falls && !none && (regions > 1 || *strike != Strike::Region) {
@@ -327,6 +335,8 @@ fn how_often(strike: Strike) -> u32 {
         Strike::CrashLoop | Strike::FullDisk | Strike::BitRot | Strike::ClockJump | Strike::ClockRate => 150,
         Strike::Wipe | Strike::OldState | Strike::LostState => 100,
         Strike::Change => 400,
+        // As the tenure has it.
+        Strike::HandOver => 0,
     }
 }
 

@@ -4,11 +4,11 @@
 //! one. Clients retry reads on UNAVAILABLE; what that says about writes is up to the text: "request timed out" means
 //! perhaps done, "no leader" and "too many requests" mean not done.
 
-use paxos::{Doubt, Refusal};
+use paxos::{Doubt, Refusal, Stays};
 use storage::machine::KvError;
 use tonic::{Code, Status};
 
-use crate::requests::Failure;
+use crate::requests::{Failure, Stayed};
 use crate::status::NodeStatus;
 
 /// A verdict of the state machine or of the checks before it.
@@ -64,6 +64,19 @@ pub fn of_read_failure(failure: Failure, status: &NodeStatus) -> Status {
         Failure::Unknown(Doubt::TimedOut) if status.leader.is_none() => Status::unavailable("etcdserver: no leader"),
         Failure::Unknown(Doubt::TimedOut) if !status.healthy => Status::unavailable("etcdserver: no quorum"),
         other => of_failure(other, status),
+    }
+}
+
+/// Leadership that stays where it is.
+pub(super) fn of_stayed(stayed: Stayed) -> Status {
+    match stayed {
+        Stayed::Refused(Stays::NotLeader) => Status::failed_precondition("etcdserver: not leader"),
+        Stayed::Refused(Stays::NoSuchMember | Stays::CannotLead) => {
+            Status::failed_precondition("etcdserver: bad leader transferee")
+        }
+        Stayed::TimedOut => Status::unavailable("etcdserver: request timed out"),
+        Stayed::Unasked => Status::resource_exhausted("etcdserver: too many requests"),
+        Stayed::Refused(reason) => Status::unavailable(format!("synod: leadership was not handed over: {reason}")),
     }
 }
 

@@ -1,17 +1,17 @@
 //! `etcdserverpb.Maintenance`.
 
 use bytes::Bytes;
-use paxos::ClusterId;
-use quorum::Epoch;
+use paxos::{ClusterId, Stays};
+use quorum::{Epoch, NodeId};
 use storage::machine::{Hash, Revision};
 use storage::snapshot::Origin;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::error::{not_served, of_kv};
+use super::error::{not_served, of_kv, of_stayed};
 use super::kv::aside;
-use super::{Api, ETCD_VERSION};
+use super::{Api, ETCD_VERSION, deadline};
 use crate::archive::Encoder;
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance;
@@ -20,6 +20,7 @@ use crate::proto::etcdserverpb::{
     HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest,
     SnapshotResponse, StatusRequest, StatusResponse,
 };
+use crate::requests::Stayed;
 
 /// Bytes of a snapshot in one message, at most: clients need not allow for large ones.
 const BLOB: usize = 512 << 10;
@@ -117,8 +118,17 @@ impl Maintenance for Api {
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
-    async fn move_leader(&self, _: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
-        Err(not_served("MoveLeader"))
+    /// Has another member lead; only the leader can see to it. Beyond etcd: a target of 0 is whichever is best.
+    async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
+        let target = request.get_ref().target_id;
+        let to = (target != 0).then_some(NodeId(target));
+        let deadline = deadline::of(request.metadata(), self.inner.default_deadline);
+        match self.inner.requests.hand_over(to, deadline).await {
+            Ok(_) | Err(Stayed::Refused(Stays::AlreadyLeads)) => Ok(Response::new(MoveLeaderResponse {
+                header: Some(self.header(self.inner.store.revision())),
+            })),
+            Err(stayed) => Err(of_stayed(stayed)),
+        }
     }
 }
 

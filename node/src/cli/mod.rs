@@ -8,6 +8,7 @@ pub mod demo;
 mod disk;
 mod get;
 mod member;
+mod move_leader;
 mod quorum;
 mod snapshot;
 mod start;
@@ -33,6 +34,7 @@ Examples:
   synod quorum check cluster.toml
   synod quorum apply --system 'counts 4/2' --dry-run
   synod member list
+  synod move-leader --to 3
   synod disk check /var/lib/synod
   synod bench put --endpoints 127.0.0.1:2379 --clients 64
 
@@ -53,6 +55,8 @@ enum Command {
     Quorum(quorum::Arguments),
     /// Shows and changes who belongs to a running cluster
     Member(member::Arguments),
+    /// Has another node lead
+    MoveLeader(move_leader::Arguments),
     /// Looks at data folders of nodes that are stopped
     Disk(disk::Arguments),
     /// Makes certificates for development
@@ -82,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Quorum(arguments) => quorum::run(&arguments),
         Command::Member(arguments) => member::run(&arguments),
+        Command::MoveLeader(arguments) => move_leader::run(&arguments),
         Command::Disk(arguments) => disk::run(&arguments),
         Command::Certs(arguments) => match certs::run(arguments) {
             Ok(()) => ExitCode::SUCCESS,

@@ -266,6 +266,7 @@ impl Driver {
         let configuration = self.replica.configuration();
         let region = |node| configuration.member(node).map_or("", |member| member.region.as_str());
         self.metrics.record(&event, self.clock.now(), region);
+        self.waiters.hand_overs.tell(&event);
         match &event {
             Event::ChosenAt { .. } | Event::PhaseOne { .. } => return,
             Event::Misaddressed(from) => debug!(from = %from.node, "a message was not for this node as it is now"),
@@ -276,6 +277,15 @@ impl Driver {
             Event::SteppedDown { from, to } => info!(%from, %to, "stepping down for a higher ballot"),
             Event::Overtaken { from, slot } => {
                 info!(%from, %slot, "stepping down: a higher ballot has chosen another value than this leader's");
+            }
+            Event::HandingOver { to } => info!(%to, "handing leadership over"),
+            Event::HandedOver { to, took } => info!(%to, ?took, "another node leads, as was wanted"),
+            Event::HandOverFailed { to, reason } => match to {
+                Some(to) => warn!(%to, %reason, "leadership was not handed over"),
+                None => warn!(%reason, "leadership was not handed over"),
+            },
+            Event::PrepareWithheld { ballot, wait } => {
+                debug!(%ballot, ?wait, "a candidate has to wait: a lease is granted, or may have been before this node started");
             }
             Event::Rejected { ballot, promised } => {
                 info!(%ballot, %promised, "an acceptor has promised a higher ballot")

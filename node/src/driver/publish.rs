@@ -1,6 +1,7 @@
 //! Tells the rest of the node how the core is doing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use paxos::{Address, Replica, Standing};
 use quorum::{Member, QuorumSystem as _};
@@ -110,6 +111,9 @@ impl Publisher {
             uptime_seconds: self.clock.now().0 / 1_000_000_000,
             members,
             catching_up: self.progress.now(),
+            lease_ms: status.lease.map(millis),
+            stale_ms: status.stale.map(millis),
+            handing_over: status.handing_over.map(|node| node.0),
             scrub: self.scrub.now(),
             queues: Queues {
                 queued_commands: status.queued as u64,
@@ -122,4 +126,8 @@ impl Publisher {
         };
         self.status.send_replace(Arc::new(published));
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

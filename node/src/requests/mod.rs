@@ -14,6 +14,7 @@
 //! Not here: retries. A command whose fate is unknown is the client's to resolve.
 
 mod failure;
+mod hand_over;
 mod waiters;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 pub use failure::Failure;
+pub use hand_over::{HandOvers, Stayed};
 pub use waiters::{Answer, Waiters};
 
 use crate::clock::Clock;

@@ -8,6 +8,8 @@ use paxos::{Outcome, RequestId};
 use storage::machine::Applied;
 use tokio::sync::oneshot;
 
+use super::hand_over::HandOvers;
+
 /// What a waiter is told.
 #[derive(Debug)]
 pub enum Answer {
@@ -27,6 +29,8 @@ type Shard = HashMap<RequestId, oneshot::Sender<Answer>>;
 pub struct Waiters {
     shards: [Mutex<Shard>; SHARDS],
     closed: AtomicBool,
+    /// What becomes of hand-overs.
+    pub hand_overs: HandOvers,
 }
 
 impl Waiters {

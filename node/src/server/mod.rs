@@ -39,7 +39,7 @@ use crate::requests::{self, Requests};
 use crate::scrub::{self, Scrub, ScrubProgress};
 use crate::settings::Settings;
 use crate::snapshots::{Pace, Parts, Progress, Snapshots};
-use crate::status::Space;
+use crate::status::{Role, Space};
 use crate::transport::{Credentials, Identity, Transport, TransportSettings};
 use state::LocalState;
 
@@ -234,6 +234,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         settings.timing.request_timeout,
         stopping.clone(),
     ));
+    let departing = requests.clone();
     let edges = open_edges(settings, ports, requests, state, registry, &stopping);
     info!(
         node = %me.node,
@@ -246,6 +247,8 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     let ended = tokio::select! {
         reason = stop::wished(wish) => {
             info!(reason, "stopping");
+            // Clients are served meanwhile. A disk that fails now is noticed behind this.
+            leave_to_another(&departing).await;
             Ok(Ending::Stopped)
         }
         Some(reason) = failures.recv() => Err(Failure(reason)),
@@ -267,6 +270,17 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     transport.shutdown().await;
     tokio::task::block_in_place(|| drop((janitor, sweeping, scrub, watchman)));
     ended
+}
+
+/// E4: a leader that stops hands over first, if any other can lead: its clients see a pause of about two round trips.
+async fn leave_to_another(requests: &Requests) {
+    if requests.status().role != Role::Leader {
+        return;
+    }
+    match requests.hand_over(None, GOODBYE).await {
+        Ok(to) => info!(%to, "another node leads"),
+        Err(stayed) => info!(reason = %stayed, "stopping as the leader"),
+    }
 }
 
 /// The threads that serve and fetch copies of the state.

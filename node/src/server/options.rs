@@ -48,6 +48,8 @@ pub(super) fn options(settings: &Settings, address: Address, boot: u64) -> Optio
         heartbeat_interval: timing.heartbeat_interval,
         election_timeout: timing.election_timeout,
         reluctance: settings.reluctance,
+        lease: settings.lease,
+        hand_back: settings.hand_back,
         max_batch_bytes: limits.max_batch_bytes,
         max_inflight_bytes: limits.max_inflight_bytes,
         batch_interval: timing.batch_interval,

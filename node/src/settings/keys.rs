@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 38] = [
+pub(super) const SCALARS: [&str; 41] = [
     "cluster",
     "node",
     "data_dir",
@@ -27,6 +27,9 @@ pub(super) const SCALARS: [&str; 38] = [
     "timing.request_timeout",
     "timing.batch_interval",
     "reluctance",
+    "hand_back",
+    "reads.lease",
+    "reads.clock_drift_ppm",
     "limits.max_request_bytes",
     "limits.max_txn_ops",
     "limits.max_waiting_requests",

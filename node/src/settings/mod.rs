@@ -30,6 +30,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use paxos::LeaseOptions;
 use quorum::{Configuration, NodeId};
 
 pub use compaction::{Compaction, Keep};
@@ -67,6 +68,10 @@ pub struct Settings {
     pub timing: Timing,
     /// How much longer than others this node waits before it stands for election: 0 stands first.
     pub reluctance: u32,
+    /// For how long a less reluctant node must be fit to lead before this one hands over to it; `None`: it never does.
+    pub hand_back: Option<Duration>,
+    /// Leases for reads; `None`: each is confirmed by a round.
+    pub lease: Option<LeaseOptions>,
     /// How much of everything.
     pub limits: Limits,
     /// When the store is compacted by itself.
@@ -207,6 +212,8 @@ impl Settings {
         let certificates = Certificates::read(keys);
         let timing = Timing::read(keys);
         let reluctance = keys.or("reluctance", 0, |text| keys::integer(text, 0..=1000));
+        let hand_back = keys.or("hand_back", Duration::from_secs(30), units::duration);
+        let lease = read_lease(keys);
         let limits = Limits::read(keys);
         let compaction = Compaction::read(keys);
         let catch_up = CatchUp::read(keys);
@@ -247,6 +254,8 @@ impl Settings {
             dial,
             timing: timing?,
             reluctance: u32::try_from(reluctance?).ok()?,
+            hand_back: hand_back.map(|span| (!span.is_zero()).then_some(span))?,
+            lease: lease?,
             limits: limits?,
             compaction: compaction?,
             catch_up: catch_up?,
@@ -271,6 +280,17 @@ impl Settings {
         });
         paxos::ClusterId(hash.max(1))
     }
+}
+
+/// Leases are off unless their length is set: they rest on clocks.
+fn read_lease(keys: &mut Keys) -> Option<Option<LeaseOptions>> {
+    let duration = keys.or("reads.lease", Duration::ZERO, units::duration);
+    let drift = keys.or("reads.clock_drift_ppm", 1_000, |text| keys::integer(text, 0..=200_000));
+    let lease = LeaseOptions {
+        duration: duration?,
+        drift_ppm: u32::try_from(drift?).ok()?,
+    };
+    Some((!lease.duration.is_zero()).then_some(lease))
 }
 
 impl Listen {

@@ -231,6 +231,11 @@ impl Cluster {
 }
 
 impl Member {
+    /// All that it has logged.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     fn log(&self) -> PathBuf {
         self.settings.with_extension("log")
     }
@@ -293,6 +298,11 @@ impl Member {
         let document = self.settings.with_file_name(document).display().to_string();
         self.arguments.extend(["--join".to_owned(), document]);
         self.start(false);
+    }
+
+    /// The process that runs.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it was started").id()
     }
 
     /// `kill -9`.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paxos::{
-    Address, Batch, ClusterId, CommandId, Configurations, Entry, Envelope, Event, Input, Logged, Options, Outcome,
-    Output, Record, Recovered, Replica, RequestId, Slot, Time, Value, Waivers, Wake, Write,
+    Address, Batch, ClusterId, CommandId, Configurations, Entry, Envelope, Event, Input, LeaseOptions, Logged, Options,
+    Outcome, Output, Record, Recovered, Replica, RequestId, Slot, Time, Value, Waivers, Wake, Write,
 };
 use quorum::{Configuration, Epoch, Incarnation, Member, NodeId, Proposal, Role};
 
@@ -89,6 +89,10 @@ pub struct Cluster {
     pub seed: u64,
     /// The limit of every journal, in slots.
     max_log_slots: u64,
+    /// What every node that is started from now on does about leases.
+    pub lease: Option<LeaseOptions>,
+    /// The same about handing over to less reluctant nodes; the reluctance of a node is its number less one then.
+    pub hand_back: Option<Duration>,
 }
 
 impl Cluster {
@@ -125,6 +129,8 @@ impl Cluster {
             trace: Vec::new(),
             seed,
             max_log_slots,
+            lease: None,
+            hand_back: None,
         };
         for node in 1..=size {
             cluster.place(node, 1, None);
@@ -215,6 +221,8 @@ impl Cluster {
     /// Starts a node from what its disk holds.
     pub fn start(&mut self, name: u64) {
         let (genesis, seed, max_log_slots) = (self.configuration.clone(), self.seed, self.max_log_slots);
+        let (lease, hand_back) = (self.lease, self.hand_back);
+        let reluctance = hand_back.map_or(0, |_| name as u32 - 1);
         let node = self.node(name);
         assert!(node.replica.is_none(), "node {name} runs already");
         node.starts += 1;
@@ -226,7 +234,9 @@ impl Cluster {
             introduced: node.introduced.clone(),
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_secs(1),
-            reluctance: 0,
+            reluctance,
+            lease,
+            hand_back,
             max_batch_bytes: 1 << 20,
             max_inflight_bytes: 64 << 20,
             batch_interval: Duration::from_millis(1),

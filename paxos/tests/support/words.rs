@@ -1,7 +1,8 @@
 //! One line for each thing that a replica says.
 
 use paxos::{
-    Batch, Envelope, Event, Logged, Message, Outcome, Record, Refusal, SnapshotId, Standing, Status, Value, Vote,
+    Batch, Envelope, Event, Logged, Message, Outcome, Record, Refusal, Release, SnapshotId, Standing, Status, Value,
+    Vote,
 };
 
 /// Payloads are text, padded with zeros where a script wants them large.
@@ -67,7 +68,13 @@ pub fn message(message: &Message) -> String {
         Message::Canvass { chosen, .. } => format!("chosen {chosen}"),
         Message::CanvassReply { granted: true, .. } => "granted".to_string(),
         Message::CanvassReply { granted: false, .. } => "denied".to_string(),
-        Message::Prepare { ballot, from } => format!("{ballot}, s{from}.."),
+        Message::Prepare { ballot, from, release } => {
+            let released = release.map_or(String::new(), |release| {
+                format!(", succeeds {}", self::release(release))
+            });
+            format!("{ballot}, s{from}..{released}")
+        }
+        Message::HandOver { release, chosen } => format!("{}, chosen {chosen}", self::release(*release)),
         Message::Promise {
             ballot,
             from,
@@ -104,14 +111,23 @@ pub fn message(message: &Message) -> String {
             chosen,
             horizon,
             healthy,
+            pulse,
             ..
         } => {
             let health = if *healthy { "" } else { ", no quorum" };
-            format!("{ballot} #{round}, chosen {chosen}, horizon {horizon}{health}")
+            let lease = if pulse.lease.is_zero() { "" } else { ", lease?" };
+            format!("{ballot} #{round}, chosen {chosen}, horizon {horizon}{health}{lease}")
         }
         Message::HeartbeatAck {
-            ballot, round, chosen, ..
-        } => format!("{ballot} #{round}, chosen {chosen}"),
+            ballot,
+            round,
+            chosen,
+            echo,
+            ..
+        } => {
+            let granted = if echo.granted { ", lease granted" } else { "" };
+            format!("{ballot} #{round}, chosen {chosen}{granted}")
+        }
         Message::Forward {
             ballot,
             number,
@@ -171,6 +187,10 @@ pub fn message(message: &Message) -> String {
     format!("{}({inside})", kind(message))
 }
 
+fn release(release: Release) -> String {
+    format!("{} up to #{}", release.ballot, release.round)
+}
+
 /// Messages with their receivers; equal ones to several receivers share a line.
 pub fn envelopes(envelopes: &[Envelope]) -> Vec<String> {
     let mut lines: Vec<(String, Vec<String>)> = Vec::new();
@@ -197,6 +217,13 @@ pub fn event(event: &Event) -> String {
         Event::Overtaken { from, slot } => {
             format!("gives way: another value than that of {from} was chosen in s{slot}")
         }
+        Event::HandingOver { to } => format!("hands over to {to}"),
+        Event::HandedOver { to, .. } => format!("has handed over to {to}"),
+        Event::HandOverFailed { to, reason } => {
+            let to = to.map_or("anybody".to_string(), |to| to.to_string());
+            format!("has not handed over to {to}: {reason}")
+        }
+        Event::PrepareWithheld { ballot, wait } => format!("does not answer {ballot} for {}ms", wait.as_millis()),
         Event::QuorumLost => "hears no phase-2 quorum".to_string(),
         Event::QuorumRegained => "hears a phase-2 quorum again".to_string(),
         Event::Misaddressed(from) => format!("ignores what {from:?} says: not for this node as it is now"),

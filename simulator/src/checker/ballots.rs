@@ -1,7 +1,7 @@
 //! L1, ballots: a ballot is the candidate's own, its promise of it is durable before any `Prepare` leaves, and no later
 //! process resumes it. And ballots do not run away: a storm of candidacies is a fault of the election (E2).
 
-use paxos::{Ballot, Message};
+use paxos::{Ballot, Message, Release};
 
 use crate::checker::{Verdict, ensure};
 use crate::ledger::Ledger;
@@ -11,6 +11,10 @@ use crate::swarm::Plan;
 /// A message leaves `seat`, whose process is `boot` and whose highest durable promise is `durable`.
 pub(crate) fn check(ledger: &mut Ledger, seat: Seat, boot: u64, durable: Ballot, message: &Message) -> Verdict {
     let (Message::Prepare { ballot, .. }
+    | Message::HandOver {
+        release: Release { ballot, .. },
+        ..
+    }
     | Message::Accept { ballot, .. }
     | Message::Heartbeat { ballot, .. }
     | Message::Commit { ballot, .. }) = message

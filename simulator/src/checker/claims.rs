@@ -44,6 +44,7 @@ pub(crate) fn on_send(ledger: &Ledger, seat: Seat, message: &Message) -> Verdict
         | Message::Accept { chosen, .. }
         | Message::Decided { chosen, .. }
         | Message::Commit { chosen, .. }
+        | Message::HandOver { chosen, .. }
         | Message::Heartbeat { chosen, .. }
         | Message::HeartbeatAck { chosen, .. } => prefix(ledger, seat, *chosen, "says that all is chosen"),
         Message::Promise { chosen, trimmed, .. } => prefix(

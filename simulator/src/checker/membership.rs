@@ -27,6 +27,7 @@ pub(crate) fn on_send(ledger: &Ledger, from: Address, to: Address, message: &Mes
             | Message::Accept { .. }
             | Message::Accepted { .. }
             | Message::HeartbeatAck { .. }
+            | Message::HandOver { .. }
     );
     ensure!(
         !votes || (ledger.knows(from) && ledger.knows(to)),

@@ -16,6 +16,7 @@ pub(crate) mod claims;
 pub(crate) mod configurations;
 pub(crate) mod evidence;
 pub(crate) mod floor;
+pub(crate) mod lease;
 pub(crate) mod membership;
 pub(crate) mod one_effect;
 pub(crate) mod one_value;
@@ -87,6 +88,10 @@ counted! {
         Configurations = "I13 configurations follow from the log",
         /// Every request is answered, and a healed core goes on.
         Liveness = "liveness",
+        /// I15
+        Lease = "I15 nobody leads beside a lease",
+        /// What a node says of how old its state is.
+        Stale = "a state is no older than its node says",
     }
 }
 

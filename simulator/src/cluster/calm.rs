@@ -94,8 +94,16 @@ impl Cluster {
         }
         self.tally.sometimes.hit(Sometimes::Starved);
         // A process that wakes up now may still hear what was confirmed before.
-        self.starved_from = self.ops;
+        self.starved_from = u64::MAX;
         self.quiet(Phase::Starved, few)?;
+        if let Some(lease) = self.plan.tenure.lease {
+            // Nor do leases end at once: by the slowest clock it takes a little longer than they last.
+            let over = self.now + lease.duration * 3 / 2;
+            while self.now < over {
+                self.next()?;
+            }
+        }
+        self.starved_from = self.ops;
         let limit = (
             self.now + self.plan.tuning.election_timeout * STARVED_TIMEOUTS,
             self.trace.events() + STARVED_EVENTS,

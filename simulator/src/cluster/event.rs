@@ -1,7 +1,7 @@
 //! What can happen next.
 
 use bytes::Bytes;
-use paxos::{Address, Slot, SnapshotId};
+use paxos::{Address, RequestId, Slot, SnapshotId};
 
 use crate::adversary::Strike;
 use crate::clock::Moment;
@@ -39,6 +39,8 @@ pub(crate) enum Happening {
     Stage,
     /// The process learns whether its disk has room.
     Room { enough: bool },
+    /// Only for a mutant: a read is served that was allowed a while ago.
+    Serve { request: RequestId, slot: Slot },
     /// The process asked to be woken.
     Wake { at: Moment },
     /// The transport has measured its round trips.

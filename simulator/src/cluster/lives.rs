@@ -121,6 +121,7 @@ impl Cluster {
             leads: None,
             prepares: false,
             has_applied: false,
+            set_back: false,
         });
         let flush = self.random.disk.exponential(self.plan.tuning.flush);
         self.later_at(flush, seat, Happening::Flush);
@@ -147,6 +148,8 @@ impl Cluster {
             heartbeat_interval: tuning.heartbeat_interval,
             election_timeout: tuning.election_timeout,
             reluctance: if tuning.reluctant { u32::from(seat.0) } else { 0 },
+            lease: self.plan.tenure.lease,
+            hand_back: self.plan.tenure.hand_back,
             max_batch_bytes: tuning.max_batch_bytes,
             max_inflight_bytes: tuning.max_inflight_bytes,
             batch_interval: tuning.batch_interval,

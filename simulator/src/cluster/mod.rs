@@ -1,7 +1,7 @@
 //! The simulated cluster: one thread, one queue of events, true time that jumps from event to event.
 //!
 //! [`Cluster::run`] is a run. What happens at a node is in [`perform`], its messages in [`post`], its processes' starts and deaths in [`lives`], what
-//! clients do in [`requests`], what goes wrong in [`strikes`], [`network`] and [`disks`], and the end, when a healed core
+//! clients do in [`requests`], what goes wrong in [`strikes`], [`network`] and [`disks`], leases and hand-overs in [`tenure`], and the end, when a healed core
 //! must go on, in [`calm`].
 
 mod calm;
@@ -16,6 +16,7 @@ mod post;
 mod requests;
 pub(crate) mod snapshots;
 mod strikes;
+mod tenure;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -92,6 +93,10 @@ pub(crate) struct Cluster {
     pub(crate) trace: Trace,
     /// What is noted for the model, if it is wanted.
     pub(crate) spec: Option<SpecTrace>,
+    /// What clients had seen, and since when, in runs whose clocks keep to a bound.
+    seen: VecDeque<(Moment, Slot)>,
+    /// Only for a mutant: when a process that wakes up read its clock last.
+    read_early: Option<Moment>,
 }
 
 /// What a run amounted to.
@@ -127,6 +132,7 @@ impl Cluster {
             flushed: Slot::ZERO,
             process: None,
             paused: false,
+            frozen: Moment::START,
             incarnation: Incarnation(1),
             lost: false,
             off: false,
@@ -160,6 +166,8 @@ impl Cluster {
             tally: Tally::default(),
             trace: Trace::new(lines_from),
             spec: None,
+            seen: VecDeque::new(),
+            read_early: None,
             plan,
         }
     }
@@ -284,8 +292,9 @@ impl Cluster {
         if let (Some(spec), Input::Receive(envelope)) = (&mut self.spec, &input) {
             spec.on_receive(seat, Seat::of(envelope.from.node), &envelope.message);
         }
+        let early = self.read_early.filter(|_| self.plan.is(Mutant::ClockReadEarly));
         if let Some(process) = self.process(seat) {
-            process.replica.step(process.clock.read(now), input);
+            process.replica.step(process.clock.read(early.unwrap_or(now)), input);
         }
     }
 }

@@ -72,7 +72,7 @@ impl Cluster {
             Note::QuorumRegained => Some(Sometimes::QuorumRegained),
             Note::OutOfReach { .. } => Some(Sometimes::OutOfReach),
             Note::Misaddressed(_) => Some(Sometimes::Misaddressed),
-            _ => None,
+            note => return self.note_tenure(note),
         };
         if let Some(seen) = seen {
             self.tally.sometimes.hit(seen);

@@ -3,6 +3,8 @@
 //! It keeps the driver's contract: outputs are done in their order; a completed sync first releases the messages of its
 //! writes, those to the node itself as inputs, and then reports the last write.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use paxos::{Address, Envelope, Input, Message, Outcome, Output, Slot, WriteId};
 
@@ -70,6 +72,7 @@ impl Cluster {
                 self.step(seat, Input::Space { enough });
             }
             Happening::Stage => self.on_stage(seat)?,
+            Happening::Serve { request, slot } => self.answer(seat, request, Outcome::Read(slot))?,
             Happening::Wake { at } => return self.on_wake(seat, at),
             Happening::Measure => self.on_measure(seat),
         }
@@ -216,6 +219,11 @@ impl Cluster {
         let known = configurations::check(self.oracle.ledger(), seat, &status.configurations);
         self.oracle.judge(known)?;
         let applied = process.machine.applied();
+        self.judge_staleness(seat)?;
+        let node = &mut self.nodes[seat.index()];
+        let Some(process) = node.process.as_ref() else {
+            return Ok(());
+        };
         if !self.plan.is(Mutant::ClaimFlushed) {
             process.machine.flush();
             node.flushed = applied;
@@ -433,7 +441,7 @@ impl Cluster {
                 let verdict = self.may_retire(seat, &note);
                 self.oracle.judge(verdict)?;
                 self.on_note(seat, &note);
-                Ok(())
+                self.judge_lease(seat, &note)
             }
         }
     }
@@ -442,6 +450,14 @@ impl Cluster {
         self.trace
             .mix(id.0 << 2 | u64::from(matches!(outcome, Outcome::Read(_))));
         if self.is_for_operator(seat, id, &outcome) {
+            return Ok(());
+        }
+        if let Outcome::Read(slot) = outcome
+            && self.plan.is(Mutant::ReadServedLate)
+        {
+            let most = self.plan.load.timeout / 2;
+            let span = self.random.process.span(Duration::ZERO, most);
+            self.later_at(span, seat, Happening::Serve { request: id, slot });
             return Ok(());
         }
         self.answer(seat, id, outcome)

@@ -153,13 +153,18 @@ impl Cluster {
                     return Ok(());
                 };
                 let (found, applied) = (process.machine.read(query), process.machine.applied());
-                self.tally.sometimes.hit(if process.leads.is_some() {
+                let by_leader = process.leads.is_some();
+                self.tally.sometimes.hit(if by_leader {
                     Sometimes::LeaderRead
                 } else {
                     Sometimes::FollowerRead
                 });
                 self.oracle.judge(self.may_get_done(&op))?;
+                if by_leader {
+                    self.note_read(seat);
+                }
                 self.oracle.on_read(op.id, query, applied, &found, op.begun)?;
+                self.note_seen();
                 self.record(client, &op, history::found(&found));
                 End::Done
             }
@@ -197,6 +202,7 @@ impl Cluster {
         let slot = self.oracle.chosen_slot(id);
         let held = slot.map(|slot| self.holders()(slot)).unwrap_or_default();
         self.oracle.on_done(id, told, op.begun, held)?;
+        self.note_seen();
         self.record(client, &op, history::applied(&op.request, told));
         self.end(client, op.id, End::Done);
         Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::adversary::Strike;
 use crate::checker::Verdict;
 use crate::coverage::{Fault, Sometimes, Step};
+use crate::mutant::Mutant;
 use crate::random::Random;
 use crate::seat::Seat;
 
@@ -79,6 +80,7 @@ impl Cluster {
                 self.restart_later(target);
                 Ok(())
             }
+            Strike::Pause if self.plan.is(Mutant::WallClock) => self.set_clock_back(target, random),
             Strike::Pause => {
                 self.pause(target, random);
                 Ok(())
@@ -90,9 +92,14 @@ impl Cluster {
             Strike::ClockRate => {
                 // A clock that is wrong by a fifth is broken; safety may not mind.
                 let most = *random.pick(&[100, 10_000, 200_000]);
+                let most = self.plan.tenure.bound().map_or(most, |bound| bound.min(most));
+                if self.plan.is(Mutant::WallClock) {
+                    return self.set_clock_back(target, random);
+                }
                 let rate = random.below(2 * most + 1) as i64 - most as i64;
                 self.turn_clock(target, Fault::ClockRate, Duration::ZERO, Some(rate))
             }
+            Strike::HandOver => self.wish(target, random),
             Strike::Isolate
             | Strike::OneWay
             | Strike::Split
@@ -127,6 +134,7 @@ impl Cluster {
             return;
         }
         node.paused = true;
+        node.frozen = self.now;
         if node.leads() {
             self.tally.sometimes.hit(Sometimes::LeaderPaused);
         }
@@ -142,14 +150,36 @@ impl Cluster {
             return Ok(());
         }
         node.paused = false;
-        let now = self.now;
+        let (now, frozen) = (self.now, node.frozen);
+        if self.holds_lease(seat, frozen) && !self.holds_lease(seat, now) {
+            self.tally.sometimes.hit(Sometimes::LeaseRanOut);
+        }
         if let Some(process) = self.process(seat) {
             process.resumed = now;
         }
+        self.read_early = Some(frozen);
         while let Some((boot, what)) = self.nodes[seat.index()].waiting.pop_front() {
             self.on_happening(seat, boot, what)?;
         }
+        self.read_early = None;
         Ok(())
+    }
+
+    /// A mutant's clock is the wall clock: somebody sets it back.
+    fn set_clock_back(&mut self, seat: Seat, random: &mut Random) -> Verdict {
+        let Some(lease) = self.plan.tenure.lease else {
+            return Ok(());
+        };
+        let by = random.span(lease.duration / 2, lease.duration * 2);
+        if let Some(process) = self.process(seat)
+            && !process.set_back
+        {
+            // Once: a node for which time stands still again and again is only slow.
+            process.set_back = true;
+            process.clock.origin = process.clock.origin.before(by);
+            process.wake = crate::clock::Moment(u64::MAX);
+        }
+        self.wake_later(seat)
     }
 
     /// A process's clock jumps forward, or runs at another rate from now on.

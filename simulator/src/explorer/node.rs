@@ -108,6 +108,8 @@ impl Node {
             heartbeat_interval: Duration::ZERO,
             election_timeout: Duration::ZERO,
             reluctance: 0,
+            lease: None,
+            hand_back: None,
             // One command to a slot.
             max_batch_bytes: 28 + PAYLOAD.len(),
             max_inflight_bytes: 1 << 20,

@@ -91,7 +91,7 @@ fn word(fact: &Fact) -> Option<String> {
 /// A message in few words.
 fn said(message: &Message) -> String {
     match message {
-        Message::Prepare { ballot, from } => format!("Prepare({ballot}, from slot {from})"),
+        Message::Prepare { ballot, from, .. } => format!("Prepare({ballot}, from slot {from})"),
         Message::Promise {
             ballot, votes, chosen, ..
         } => {

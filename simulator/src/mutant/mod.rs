@@ -45,6 +45,12 @@ pub enum Mutant {
     InstallResetsPromise,
     /// A7 broken: with a snapshot all votes go, those above it as well.
     InstallDropsVotes,
+    /// D5 broken: a process that was frozen takes what arrived meanwhile by the clock that it had read before.
+    ClockReadEarly,
+    /// D5 broken: the clock is the wall clock, which is set back now and then.
+    WallClock,
+    /// D5 not quite kept: a read is served a good while after the lease was looked at.
+    ReadServedLate,
     /// A rule of the core is broken.
     Core(paxos::mutant::Mutant),
 }
@@ -66,6 +72,9 @@ pub const MUTANTS: &[(&str, Mutant, &str)] = &[
     ("piece-unverified", Mutant::PieceUnverified, "C3"),
     ("install-resets-promise", Mutant::InstallResetsPromise, "A7"),
     ("install-drops-votes", Mutant::InstallDropsVotes, "A7"),
+    ("clock-read-early", Mutant::ClockReadEarly, "D5"),
+    ("wall-clock", Mutant::WallClock, "D5"),
+    ("read-served-late", Mutant::ReadServedLate, "D5"),
 ];
 
 impl Mutant {
@@ -147,6 +156,9 @@ impl Mutant {
             Mutant::Amnesia => "36",
             Mutant::SnapshotBehind => "67",
             Mutant::InstallResetsPromise | Mutant::InstallDropsVotes => "69",
+            Mutant::WallClock => "47",
+            Mutant::ClockReadEarly => "48",
+            Mutant::ReadServedLate => "49",
             Mutant::ApplyTwice | Mutant::SkipEntry | Mutant::UnknownIsRefused | Mutant::PieceUnverified => "",
         }
     }

@@ -59,7 +59,7 @@ pub(crate) fn key(message: &Message) -> String {
     match message {
         Message::Canvass { .. } => "canvass".to_owned(),
         Message::CanvassReply { .. } => "canvass-reply".to_owned(),
-        Message::Prepare { ballot: of, from } => format!("prepare {} s{from}", ballot(*of)),
+        Message::Prepare { ballot: of, from, .. } => format!("prepare {} s{from}", ballot(*of)),
         Message::Promise { ballot: of, from, .. } => format!("promise {} s{from}", ballot(*of)),
         Message::Accept {
             ballot: of,
@@ -85,6 +85,7 @@ pub(crate) fn key(message: &Message) -> String {
         Message::SnapshotGone { .. } => "snapshot-gone".to_owned(),
         Message::ForwardChange { ballot: of, .. } => format!("forward-change {}", ballot(*of)),
         Message::Retired { epoch } => format!("retired {epoch}"),
+        Message::HandOver { release, .. } => format!("hand-over {}", ballot(release.ballot)),
     }
 }
 
@@ -103,7 +104,19 @@ pub(crate) fn message(message: &Message) -> String {
         Message::Canvass { .. } => "do you miss the leader too?".to_owned(),
         Message::CanvassReply { granted: true, .. } => "yes".to_owned(),
         Message::CanvassReply { granted: false, .. } => "no".to_owned(),
-        Message::Prepare { ballot: of, from } => format!("Prepare {}, from slot {from}", ballot(*of)),
+        Message::Prepare {
+            ballot: of,
+            from,
+            release,
+        } => {
+            let succeeds = release.map_or(String::new(), |release| {
+                format!(", succeeds {}", ballot(release.ballot))
+            });
+            format!("Prepare {}, from slot {from}{succeeds}", ballot(*of))
+        }
+        Message::HandOver { release, chosen } => {
+            format!("HandOver {}{}", ballot(release.ballot), told(*chosen))
+        }
         Message::Promise {
             ballot: of,
             votes,

@@ -295,6 +295,8 @@ impl World {
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_secs(1),
             reluctance: 0,
+            lease: None,
+            hand_back: None,
             max_batch_bytes: 1 << 10,
             max_inflight_bytes: 1 << 20,
             batch_interval: Duration::from_millis(1),

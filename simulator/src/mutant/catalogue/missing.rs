@@ -12,7 +12,6 @@ pub struct Missing {
 }
 
 const AS_BUILT: &str = "what the protocol does: every run without a mutant shows it";
-const LEASES: &str = "not yet: leases";
 const RECONFIGURATION: &str = "not yet: members change, and no mutant of that is told";
 const SESSIONS: &str = "not yet: sessions";
 
@@ -38,14 +37,6 @@ pub const MISSING: &[Missing] = &[
         "as `forget-votes`; the journal's own behaviour: tests of `storage`",
     ),
     missing("38", "a torn tail that was never acknowledged is cut off", AS_BUILT),
-    missing("43", "a lease measured from the receipt of the answer", LEASES),
-    missing("44", "lease grants that do not block every phase-1 quorum", LEASES),
-    missing("45", "a restarted acceptor forgets its grant", LEASES),
-    missing("46", "no allowance for drift", LEASES),
-    missing("47", "a lease by the wall clock", LEASES),
-    missing("48", "a lease checked before the requests arrived", LEASES),
-    missing("49", "a lease checked, then a pause, then the read", LEASES),
-    missing("50", "leadership transferred without the lease", LEASES),
     missing("51", "a configuration in force before it is chosen", RECONFIGURATION),
     missing("52", "members switch when they are told", RECONFIGURATION),
     missing("53", "proposals above the window while members change", RECONFIGURATION),
@@ -59,7 +50,6 @@ pub const MISSING: &[Missing] = &[
         "an old node id with a new disk in the new configuration",
         RECONFIGURATION,
     ),
-    missing("60", "leases of the old configuration only", RECONFIGURATION),
     missing("61", "sessions that are not in the snapshot", SESSIONS),
     missing("62", "sessions at the leader only", SESSIONS),
     missing("63", "sessions that expire by the local clock", SESSIONS),

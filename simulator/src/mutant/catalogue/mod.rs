@@ -5,6 +5,7 @@ mod clients;
 mod durability;
 mod leadership;
 mod learning;
+mod leases;
 mod log;
 mod missing;
 mod phases;
@@ -65,6 +66,7 @@ pub const CATALOGUE: &[Chapter] = &[
     learning::TRIMMING,
     snapshots::SNAPSHOTS,
     reads::READS,
+    leases::LEASES,
     clients::CLIENTS,
     leadership::LEADERSHIP,
 ];
