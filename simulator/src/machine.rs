@@ -1,6 +1,7 @@
 //! The real state machine, on tables in memory.
 
-use paxos::{CommandId, Entry, Slot, Value};
+use paxos::{CommandId, Configurations, Entry, Slot, Value};
+use quorum::Configuration;
 use storage::machine::{Applied, Machine as Store, Reader, Revision, Stride, Sweeper};
 use storage::tables::Tables;
 
@@ -24,9 +25,10 @@ const STRIDE: Stride = Stride {
 };
 
 impl Machine {
-    /// The state machine that these tables hold.
-    pub(crate) fn open(tables: DiskTables) -> Machine {
-        let store = Store::open(tables, HEAD_CACHE_BYTES).expect("tables in memory can be read");
+    /// The state machine that these tables hold, of a cluster that began with the configuration `genesis`.
+    pub(crate) fn open(tables: DiskTables, genesis: &Configuration) -> Machine {
+        let mut store = Store::open(tables, HEAD_CACHE_BYTES).expect("tables in memory can be read");
+        store.found(genesis.clone());
         let reader = store.reader();
         let sweeper = store.sweeper().expect("tables in memory can be read");
         Machine { store, reader, sweeper }
@@ -45,6 +47,11 @@ impl Machine {
     /// The store's revision.
     pub(crate) fn revision(&self) -> Revision {
         self.store.progress().revision
+    }
+
+    /// The configurations as of the applied slot; nothing as long as there was no change.
+    pub(crate) fn configurations(&self) -> Option<Configurations> {
+        self.store.configurations().cloned()
     }
 
     /// Applies entries; returns what the commands among them answered that `wanted` asks for.

@@ -52,7 +52,7 @@ impl Oracle {
             ledger: Ledger::new(&plan.configuration),
             commands: Commands::default(),
             promises: Promises::new(nodes),
-            applied: Applied::new(nodes),
+            applied: Applied::new(nodes, &plan.configuration),
             acknowledged: Acknowledged::default(),
             real_time: RealTime::default(),
             reference: Reference::new(),
@@ -100,6 +100,8 @@ impl Oracle {
         self.promises.on_start(seat);
         self.applied.on_start(seat, machine.applied());
         self.judge(self.applied.on_state(seat, machine))?;
+        let kept = configurations::on_state(&self.ledger, seat, machine.applied(), machine.configurations());
+        self.judge(kept)?;
         Ok(self.commands.boot(seat))
     }
 

@@ -2,6 +2,7 @@
 //! process, and equal prefixes give equal states (C2).
 
 use paxos::{Entry, Slot};
+use quorum::Configuration;
 use storage::machine::Revision;
 
 use crate::checker::{Verdict, claims, ensure};
@@ -23,11 +24,11 @@ pub(crate) struct Applied {
 }
 
 impl Applied {
-    pub(crate) fn new(nodes: usize) -> Applied {
+    pub(crate) fn new(nodes: usize, genesis: &Configuration) -> Applied {
         Applied {
             handed: vec![Slot::ZERO; nodes],
             states: Slots::new(),
-            twin: Machine::open(DiskTables::default()),
+            twin: Machine::open(DiskTables::default(), genesis),
         }
     }
 

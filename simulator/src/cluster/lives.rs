@@ -28,7 +28,7 @@ impl Cluster {
         self.install(seat);
         let installed = self.installed(seat);
         let node = &mut self.nodes[seat.index()];
-        let machine = Machine::open(node.tables.clone());
+        let machine = Machine::open(node.tables.clone(), &self.plan.configuration);
         let recovered = node.disk.recover(machine.applied(), installed);
         if node.disk.full && recovered.is_ok() {
             self.tally.sometimes.hit(Sometimes::NoRoom);
@@ -78,9 +78,10 @@ impl Cluster {
             self.oracle.on_found(seat, recovered.promised)?;
         }
         // What came with the state knows the configurations as well (C3).
-        let state = self.oracle.ledger().as_of(machine.applied());
-        let journal = recovered.configurations.take();
-        recovered.configurations = Some(journal.map_or(state.clone(), |journal| journal.newer(state)));
+        recovered.configurations = match (recovered.configurations.take(), machine.configurations()) {
+            (Some(journal), Some(state)) => Some(journal.newer(state)),
+            (journal, state) => journal.or(state),
+        };
         let chosen = recovered.chosen.max(machine.applied());
         self.for_spec(|spec| spec.on_start(seat, recovered.promised, chosen));
         let boot = self.oracle.on_start(seat, &machine)?;

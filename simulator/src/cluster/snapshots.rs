@@ -271,13 +271,13 @@ impl Cluster {
 
     /// What a start does first: a whole snapshot takes the place of the state, if it is newer, and not older than the journal.
     pub(super) fn install(&mut self, seat: Seat) {
-        let node = &mut self.nodes[seat.index()];
+        let (node, genesis) = (&mut self.nodes[seat.index()], &self.plan.configuration);
         let Some(incoming) = node.incoming.take() else {
             return;
         };
         let (old, new) = (
-            Machine::open(node.tables.clone()).applied(),
-            Machine::open(incoming.clone()).applied(),
+            Machine::open(node.tables.clone(), genesis).applied(),
+            Machine::open(incoming.clone(), genesis).applied(),
         );
         let trimmed = node.disk.store().trimmed;
         if new <= old || new < trimmed {
