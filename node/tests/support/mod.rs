@@ -313,11 +313,6 @@ impl Member {
         }
     }
 
-    /// The number of the process, which runs.
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it was started").id()
-    }
-
     pub fn is_running(&self) -> bool {
         self.child.is_some()
     }

@@ -78,6 +78,8 @@ fn options(boot: u64) -> Options {
         heartbeat_interval: Duration::from_millis(20),
         election_timeout: Duration::from_millis(10),
         reluctance: 0,
+        lease: None,
+        hand_back: None,
         max_batch_bytes: 96,
         max_inflight_bytes: 1 << 20,
         batch_interval: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! Who leads, and how quickly.
 
-use super::Expected::Survives;
+use super::Expected::{Stuck, Survives};
 use super::{Chapter, Entry};
 use crate::checker::Property::Bounds;
 
@@ -10,7 +10,7 @@ const QUIET: &str =
 pub(super) const LEADERSHIP: Chapter = Chapter {
     title: "Who leads when",
     introduction: "These rules cannot be broken unsafely, and that is worth showing: with each of them gone, every safety checker is \
-content with millions of events. What suffers is quiet and speed. The first two are about other rules, and do no harm either. Four more things that look like mistakes \
+content with millions of events. What suffers is quiet and speed. The first two are about other rules; one of them leaves a member behind, the other does no harm. Four more things that look like mistakes \
 need no mutant, because the real protocol does them: a promise may be given twice to the same ballot, a torn tail that was never acknowledged \
 may be cut off, phase 1 is done once for all slots, and quorums of the same phase need not meet.",
     entries: &[
@@ -18,8 +18,9 @@ may be cut off, phase 1 is done once for all slots, and quorums of the same phas
             name: "reject-ignored",
             title: "A refusal that nobody heeds",
             change: "A leader or candidate takes no notice of rejections.",
-            outcome: "Nothing wrong is said: it merely goes on asking those who will not answer, until the new leader's heartbeat arrives.",
-            expected: Survives(&[]),
+            outcome: "Nothing wrong is said. But a node that stood in vain has promised its own ballot, refuses the leader's messages from then on, and \
+is not let stand again by those who hear that leader. A leader that heeds the refusal takes a higher ballot, and all follow.",
+            expected: Stuck,
         },
         Entry {
             name: "thrifty",
