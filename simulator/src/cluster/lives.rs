@@ -74,9 +74,6 @@ impl Cluster {
             let (random, chosen) = (&mut self.random.process, recovered.chosen);
             recovered.log.retain(|(slot, _)| *slot <= chosen || !random.chance(500));
         }
-        if self.nodes[seat.index()].incarnation == Incarnation(1) {
-            self.oracle.on_found(seat, recovered.promised)?;
-        }
         // What came with the state knows the configurations as well (C3).
         recovered.configurations = match (recovered.configurations.take(), machine.configurations()) {
             (Some(journal), Some(state)) => Some(journal.newer(state)),
@@ -84,6 +81,9 @@ impl Cluster {
         };
         let chosen = recovered.chosen.max(machine.applied());
         self.for_spec(|spec| spec.on_start(seat, recovered.promised, chosen));
+        if self.nodes[seat.index()].incarnation == Incarnation(1) {
+            self.oracle.on_found(seat, recovered.promised)?;
+        }
         let boot = self.oracle.on_start(seat, &machine)?;
         let drift = self.random.clock.below(2 * self.plan.drift + 1) as i64 - self.plan.drift as i64;
         let origin = Time(self.random.clock.below(1 << 50));
