@@ -405,12 +405,12 @@ mod tests {
             incarnation: 1,
         };
         let mut bytes = hello.encode();
-        bytes[4] = 2;
+        bytes[4] = 3;
         let error = Hello::decode(&bytes).expect_err("a newer version");
-        assert_eq!(error, WireError::Version(2));
+        assert_eq!(error, WireError::Version(3));
         assert_eq!(
             error.to_string(),
-            "the peer speaks wire version 2 and this node speaks 1: upgrade this node"
+            "the peer speaks wire version 3 and this node speaks 2: upgrade this node"
         );
     }
 }
