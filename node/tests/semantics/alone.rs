@@ -8,9 +8,9 @@ use node::api::{self, Api, Identity, Store};
 use node::clock::Clock;
 use node::metrics::ApiMetrics;
 use node::requests::{self, Desk};
-use node::status::{MemberStatus, NodeStatus};
+use node::status::{ConfigurationStatus, NodeStatus};
 use paxos::{Batch, Command, CommandId, Entry, Input, Outcome, RequestId, Slot, Value};
-use quorum::NodeId;
+use quorum::{Epoch, Incarnation, Member, NodeId, Proposal, Role, SystemSpec};
 use storage::machine::{Hash, KvError, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
 use storage::snapshot::{Origin, PIECE_BYTES, Source};
 use storage::tables::MemoryTables;
@@ -29,17 +29,30 @@ impl Node {
     pub(crate) async fn start() -> Node {
         let machine = Machine::open(MemoryTables::new(), 1 << 20).expect("memory does not fail");
         let reader = machine.reader();
-        let member = MemberStatus {
-            node: 1,
+        let member = Member {
+            node: NodeId(1),
+            incarnation: Incarnation(1),
             name: "a".to_owned(),
-            voter: true,
-            ..MemberStatus::default()
+            region: "here".to_owned(),
+            zone: "here".to_owned(),
+            address: "127.0.0.1:7400".to_owned(),
+            client_url: String::new(),
+            role: Role::Voter,
+        };
+        let configuration = Proposal {
+            epoch: Epoch(1),
+            alpha: 1,
+            system: SystemSpec::Majority,
+            members: vec![member],
         };
         let status = NodeStatus {
             node: 1,
             leader: Some(1),
             healthy: true,
-            members: vec![member],
+            configurations: vec![ConfigurationStatus {
+                from_slot: 1,
+                configuration,
+            }],
             ..NodeStatus::default()
         };
         let (requests, desk) = requests::open(Clock::start(), 1024, status);
