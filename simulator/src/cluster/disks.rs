@@ -78,7 +78,7 @@ impl Cluster {
     }
 
     /// Whether those whose disks are whole still hold a quorum of each phase without this one.
-    fn can_spare(&self, seat: Seat) -> bool {
+    pub(super) fn can_spare(&self, seat: Seat) -> bool {
         let whole = self.those(|node| !node.is_spoilt() && !node.off).minus(seat.set());
         self.serve(whole)
     }

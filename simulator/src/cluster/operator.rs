@@ -123,8 +123,9 @@ impl Cluster {
     pub(super) fn switch_off(&mut self, left: &[paxos::Address]) {
         for address in left {
             let seat = Seat::of(address.node);
-            // Whoever is asked for again meanwhile is left running.
-            if !self.nodes[seat.index()].off && !self.oracle.ledger().is_wanted(seat) {
+            // Whoever is asked for again meanwhile is left running, and so is who may be needed by what is asked for.
+            let wanted = self.oracle.ledger().is_wanted(seat) || !self.can_spare(seat);
+            if !self.nodes[seat.index()].off && !wanted {
                 self.nodes[seat.index()].off = true;
                 self.tally.sometimes.hit(Sometimes::SwitchedOff);
                 // At once, or when somebody comes by.

@@ -10,6 +10,7 @@ use storage::tables::{FrozenMemory, Tables};
 
 use crate::adversary::Strike;
 use crate::checker::Verdict;
+use crate::clock::Moment;
 use crate::coverage::{Fault, Sometimes, Step};
 use crate::machine::Machine;
 use crate::mutant::Mutant;
@@ -21,8 +22,12 @@ use crate::trace::digest;
 use super::event::{Event, Happening};
 use super::{Cluster, Phase};
 
-/// Most snapshots that a process serves at the same time.
+/// Most snapshots that a process serves at the same time. Who comes when there are so many is sent away, as the node does: were
+/// it to push another out, three who ask could keep each other from ever getting to the end.
 const SERVED: usize = 2;
+
+/// A snapshot that nobody asks for is forgotten after so many election timeouts.
+const IDLE: u32 = 16;
 
 /// A snapshot that a process reads for a peer.
 pub(crate) struct Served {
@@ -31,6 +36,8 @@ pub(crate) struct Served {
     source: Source<FrozenMemory>,
     /// One more than the highest piece read so far.
     reached: u64,
+    /// When it was last asked for.
+    used: Moment,
 }
 
 /// A piece that waits to be staged.
@@ -117,6 +124,7 @@ impl Cluster {
         wanted: Option<SnapshotId>,
         (from, count): (u64, u64),
     ) -> Verdict {
+        let (now, idle) = (self.now, self.plan.tuning.election_timeout * IDLE);
         let piece_bytes = self.plan.tuning.piece_bytes;
         let epoch = self.plan.configuration.epoch();
         let (behind, late) = (
@@ -136,6 +144,13 @@ impl Cluster {
         };
         let (boot, transfers) = (process.boot, &mut process.transfers);
         if wanted.is_none() {
+            transfers
+                .served
+                .retain(|served| served.peer != peer && now.since(served.used) < idle);
+            if transfers.served.len() == SERVED {
+                self.step(seat, Input::SnapshotGone { peer, snapshot: None });
+                return Ok(());
+            }
             let frozen = match frozen_late {
                 Some(old) => old.with_progress_of(process.machine.tables()).freeze(),
                 None => process.machine.tables().freeze(),
@@ -151,15 +166,12 @@ impl Cluster {
                 slot: source.header().progress.applied,
                 serial: boot << 16 | transfers.made,
             };
-            transfers.served.retain(|served| served.peer != peer);
-            if transfers.served.len() == SERVED {
-                transfers.served.remove(0);
-            }
             transfers.served.push(Served {
                 peer,
                 id,
                 source,
                 reached: 0,
+                used: now,
             });
         }
         let served = transfers.served.iter_mut();
@@ -170,6 +182,7 @@ impl Cluster {
             self.step(seat, Input::SnapshotGone { peer, snapshot: wanted });
             return Ok(());
         };
+        served.used = now;
         let resumed = from > 0 && from < served.reached;
         let mut pieces = Vec::new();
         for number in from..from + count {
