@@ -399,7 +399,7 @@ macro_rules! messages {
 }
 messages! {
     1 Canvass { attempt, chosen }
-    2 CanvassReply { attempt, granted, promised }
+    2 CanvassReply { attempt, granted, promised, chosen }
     3 Prepare { ballot, from, release }
     4 Promise { ballot, from, to, votes, chosen, trimmed }
     5 Accept { ballot, slot, value, chosen }

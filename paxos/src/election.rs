@@ -215,19 +215,30 @@ impl Replica {
         // D3, D4: it could not promise yet.
         let free = self.withholds_any().is_zero();
         let granted = (!busy && !hears && in_reach && free) || mutated(Mutant::CanvassGranted);
-        let promised = self.promised;
+        let (promised, chosen) = (self.promised, self.log.chosen);
         self.send(
             from,
             Message::CanvassReply {
                 attempt,
                 granted,
                 promised,
+                chosen,
             },
         );
     }
 
-    pub(crate) fn on_canvass_reply(&mut self, from: Address, attempt: u64, granted: bool, promised: Ballot) {
+    pub(crate) fn on_canvass_reply(
+        &mut self,
+        from: Address,
+        attempt: u64,
+        granted: bool,
+        promised: Ballot,
+        chosen: Slot,
+    ) {
         self.highest = self.highest.max(promised);
+        // Those who are asked may know more, and the last of it may be the configuration in which one can be elected again:
+        // of the one before it too many may be gone by then (R6).
+        self.log.known = self.log.known.max(chosen);
         if let Role::Canvassing(canvass) = &mut self.role
             && attempt == self.election.attempt
             && !canvass.answered.contains(&from)

@@ -111,6 +111,8 @@ pub enum Message {
         granted: bool,
         /// The highest ballot that the sender has promised.
         promised: Ballot,
+        /// The chosen prefix of the sender.
+        chosen: Slot,
     },
     /// Phase 1a, for all slots from `from` on (L2).
     Prepare {

@@ -256,8 +256,9 @@ impl Replica {
                 attempt,
                 granted,
                 promised,
+                chosen,
             } => {
-                self.on_canvass_reply(from, attempt, granted, promised);
+                self.on_canvass_reply(from, attempt, granted, promised, chosen);
             }
             Message::Prepare {
                 ballot,

@@ -217,10 +217,13 @@ fn other_message() -> impl Strategy<Value = Message> {
     let index = prop_oneof![slot().prop_map(Ok), refusal().prop_map(Err)];
     prop_oneof![
         (any::<u64>(), slot()).prop_map(|(attempt, chosen)| Message::Canvass { attempt, chosen }),
-        (any::<u64>(), any::<bool>(), ballot()).prop_map(|(attempt, granted, promised)| Message::CanvassReply {
-            attempt,
-            granted,
-            promised
+        (any::<u64>(), any::<bool>(), ballot(), slot()).prop_map(|(attempt, granted, promised, chosen)| {
+            Message::CanvassReply {
+                attempt,
+                granted,
+                promised,
+                chosen,
+            }
         }),
         heartbeat.prop_map(
             |(ballot, round, chosen, horizon, everywhere, healthy, oldest, pulse)| Message::Heartbeat {

@@ -216,6 +216,7 @@ impl SpecTrace {
             | Message::HandOver { chosen, .. }
             | Message::Decided { chosen, .. }
             | Message::Canvass { chosen, .. }
+            | Message::CanvassReply { chosen, .. }
             | Message::Chosen { chosen, .. } => self.know(seat, *chosen),
             _ => {}
         }

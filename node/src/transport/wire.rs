@@ -17,7 +17,7 @@ use super::Class;
 /// First bytes of every stream.
 pub const MAGIC: [u8; 4] = *b"SYND";
 /// The wire version this build speaks.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Length of a hello in bytes.
 pub const HELLO_LEN: usize = 36;
 /// Length of a frame's header in bytes.

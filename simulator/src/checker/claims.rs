@@ -41,6 +41,7 @@ pub(crate) fn on_durable_prefix(ledger: &Ledger, seat: Seat, store: &Store, from
 pub(crate) fn on_send(ledger: &Ledger, seat: Seat, message: &Message) -> Verdict {
     match message {
         Message::Canvass { chosen, .. }
+        | Message::CanvassReply { chosen, .. }
         | Message::Accept { chosen, .. }
         | Message::Decided { chosen, .. }
         | Message::Commit { chosen, .. }
