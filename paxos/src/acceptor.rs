@@ -151,6 +151,11 @@ impl Replica {
             );
             self.write(records, vec![reply]);
         } else if self.may_hold(slot) && !self.contradicts(slot, &value) {
+            if let Value::Reconfigure(change) = &value
+                && mutated(Mutant::InForceWhenVoted)
+            {
+                self.on_change_chosen(slot, change);
+            }
             if self.must_record(slot, ballot, &value) {
                 self.log
                     .put(slot, Logged::Voted(ballot, value.clone()), self.next_write());

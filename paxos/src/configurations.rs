@@ -98,11 +98,16 @@ impl Configurations {
     /// Why it is a no-op.
     pub fn take(&mut self, slot: Slot, change: &Change) -> Result<Slot, Objection> {
         let from = self.consider(slot, change)?;
-        self.from.push((from, change.configuration.clone()));
-        // The one before the last governs no slot from `slot` on, for the last one was in force there.
+        self.put(from, change.configuration.clone());
+        Ok(from)
+    }
+
+    /// That configuration is in force from that slot on.
+    pub(crate) fn put(&mut self, from: Slot, configuration: Configuration) {
+        self.from.push((from, configuration));
+        // The one before the last governs no slot from the one on in which the last was chosen, for that was in force there.
         let forgotten = self.from.len().saturating_sub(REMEMBERED);
         self.from.drain(..forgotten);
-        Ok(from)
     }
 
     /// R6: everything before the newest one is retired.

@@ -215,7 +215,10 @@ impl Replica {
         // D3, D4: it could not promise yet.
         let free = self.withholds_any().is_zero();
         let granted = (!busy && !hears && in_reach && free) || mutated(Mutant::CanvassGranted);
-        let (promised, chosen) = (self.promised, self.log.chosen);
+        let (promised, mut chosen) = (self.promised, self.log.chosen);
+        if mutated(Mutant::CanvassUntold) {
+            chosen = Slot::ZERO;
+        }
         self.send(
             from,
             Message::CanvassReply {

@@ -71,7 +71,7 @@ mutants! {
     /// A leader counts its own vote before it is durable.
     OwnVoteEarly = "own-vote-early", "24", "A3";
     /// Members are told apart by their node id alone, whichever life of its disk it is.
-    EarlierLivesCounted = "earlier-lives-counted", "23", "A8";
+    EarlierLivesCounted = "earlier-lives-counted", "23, 59", "A8";
     /// An `Accept` in the chosen prefix is voted for.
     ChosenOverwritten = "chosen-overwritten", "", "A9";
     /// An `Accept` for another value than the one learned is answered as if it had been voted for.
@@ -83,7 +83,7 @@ mutants! {
     /// A candidate asks only about the slots in which it holds nothing.
     PreparedFromLast = "prepared-from-last", "", "L2";
     /// A leader does not keep to the window.
-    WindowIgnored = "window-ignored", "", "L3 i";
+    WindowIgnored = "window-ignored", "53", "L3 i";
     /// A candidate leads without waiting for a phase-1 quorum.
     PhaseOneSkipped = "phase-1-skipped", "", "L3 ii";
     /// A phase-1 quorum is judged by the rule for phase 2.
@@ -158,12 +158,40 @@ mutants! {
     CanvassGranted = "canvass-granted", "", "E1";
     /// A candidate that is refused stands again at once, and nobody waits at random.
     NoBackOff = "no-back-off", "81", "E2";
+    /// Who is asked whether it misses the leader too does not say how much is chosen.
+    CanvassUntold = "canvass-untold", "", "E1";
     /// A leader that hears no phase-2 quorum does not notice.
     AilingUnnoticed = "ailing-unnoticed", "", "E3";
     /// A follower waits for a leader that says it hears no phase-2 quorum.
     AilingFollowed = "ailing-followed", "", "E3";
     /// A node without room on its disk goes on as if it had some.
     SpaceIgnored = "space-ignored", "", "E5";
+    /// A configuration is in force from the slot on that follows the one it was chosen in.
+    InForceAtOnce = "in-force-at-once", "52", "R1";
+    /// An acceptor that votes for a change takes it for made.
+    InForceWhenVoted = "in-force-when-voted", "51", "R1";
+    /// A change is made while another one is pending.
+    PendingIgnored = "pending-ignored", "55", "R2";
+    /// A node that knows of an old configuration not retired yet takes the next change for void.
+    ChangeJudgedLocally = "change-judged-locally", "56", "R2";
+    /// A leader proposes in the slots of a new configuration without asking its members for its ballot.
+    NewcomersUnasked = "newcomers-unasked", "54", "R3";
+    /// A leader waits for promises of a new configuration's members and does not ask for them.
+    NewcomersLeftAlone = "newcomers-left-alone", "", "R3";
+    /// A leader does not fill the window before a new configuration.
+    WindowUnfilled = "window-unfilled", "", "R4";
+    /// A learner counts in quorums like a voter.
+    LearnerCounted = "learner-counted", "58", "R5";
+    /// A change is proposed whoever has caught up.
+    BehindAccepted = "behind-accepted", "", "R5";
+    /// An old configuration is retired as soon as the new one is chosen.
+    RetiredWhenChosen = "retired-when-chosen", "57", "R6";
+    /// An old configuration is retired when a phase-2 quorum of the new one knows all its slots, kept on disks or not.
+    RetiredUnkept = "retired-unkept", "", "R6";
+    /// A change is proposed though the loss of one disk or one zone may then lose what was acknowledged.
+    FrailAccepted = "frail-accepted", "", "R7";
+    /// A leader that is no voter of the configuration in force leads on.
+    LeftOutLeads = "left-out-leads", "", "R8";
     /// A leader serves reads without a round.
     ReadUnconfirmed = "read-unconfirmed", "40", "D1";
     /// Reads are confirmed by a round that began before they arrived.

@@ -86,7 +86,7 @@ impl Replica {
 
     /// R2: a change is chosen in `slot`, which the chosen prefix has just reached.
     pub(crate) fn on_change_chosen(&mut self, slot: Slot, change: &Change) {
-        let verdict = self.configurations.take(slot, change);
+        let verdict = self.take_change(slot, change);
         let epoch = change.configuration.epoch();
         match verdict {
             Ok(from) => {
@@ -106,6 +106,21 @@ impl Replica {
                 self.output(Output::Answer(RequestId(change.id.sequence), outcome));
             }
         }
+    }
+
+    /// R1, R2: whether a change chosen in `slot` takes effect, and from which slot on.
+    fn take_change(&mut self, slot: Slot, change: &Change) -> Result<Slot, Objection> {
+        let newest = self.configurations.newest().epoch();
+        if self.configurations.are_two() && mutated(Mutant::ChangeJudgedLocally) {
+            return Err(Objection::Unsettled { newest });
+        }
+        let from = match self.configurations.consider(slot, change) {
+            Ok(_) if mutated(Mutant::InForceAtOnce) => slot.next(),
+            Err(Objection::Pending { .. }) if mutated(Mutant::PendingIgnored) => slot.plus(self.configurations.alpha()),
+            verdict => verdict?,
+        };
+        self.configurations.put(from, change.configuration.clone());
+        Ok(from)
     }
 
     /// There are new members to talk to, and perhaps to be led by.
@@ -301,7 +316,11 @@ impl Replica {
         let undecided = phase_one.decided <= self.log.chosen || mutated(Mutant::DecidedIgnored);
         for (first, configuration) in self.configurations.governing(self.log.chosen) {
             let epoch = configuration.epoch();
-            if epoch > opened && !(undecided && self.has_promised(phase_one, configuration, first)) {
+            let promised = || {
+                self.has_promised(phase_one, configuration, first)
+                    || (opened > Epoch(0) && mutated(Mutant::NewcomersUnasked))
+            };
+            if epoch > opened && !(undecided && promised()) {
                 return (Slot(first.0 - 1), opened);
             }
             opened = opened.max(epoch);
@@ -323,7 +342,7 @@ impl Replica {
     pub(crate) fn ask_newcomers(&mut self) {
         let me = self.me();
         let Role::Leading(leading) = &mut self.role else { return };
-        if leading.all_open() {
+        if leading.all_open() || mutated(Mutant::NewcomersLeftAlone) {
             return;
         }
         let (ballot, release) = (leading.ballot, leading.phase_one.release);
@@ -391,8 +410,10 @@ impl Replica {
 
     /// R2, R5, R7: what there is to say against proposing a change in `slot`.
     fn object(&self, slot: Slot, change: &Change, waivers: Waivers) -> Option<Objection> {
-        if let Err(objection) = self.configurations.consider(slot, change) {
-            return Some(objection);
+        match self.configurations.consider(slot, change) {
+            Err(Objection::Pending { .. }) if mutated(Mutant::PendingIgnored) => return None,
+            Err(objection) => return Some(objection),
+            Ok(_) => {}
         }
         let Role::Leading(leading) = &self.role else {
             return None;
@@ -405,6 +426,9 @@ impl Replica {
         let behind = (!waivers.behind).then(|| self.behind(next)).flatten();
         let one_disk = || one_disk(next).filter(|_| !waivers.one_disk && one_disk(newest).is_none());
         let one_zone = || one_zone(next).filter(|_| !waivers.one_zone && one_zone(newest).is_none());
+        if behind.is_none() && (one_disk().is_some() || one_zone().is_some()) && mutated(Mutant::FrailAccepted) {
+            return None;
+        }
         behind
             .or_else(|| one_disk().map(|node| Objection::OneDisk { node }))
             .or_else(|| one_zone().map(|node| Objection::OneZone { node }))
@@ -421,7 +445,8 @@ impl Replica {
         };
         let caught_up = leading.followers.iter().filter(|(_, follower)| near(follower));
         let caught_up = members(next, caught_up.map(|(address, _)| *address).chain([self.me()])) & next.universe();
-        (!next.is_quorum(Phase::Two, caught_up)).then(|| Objection::Behind {
+        let behind = !next.is_quorum(Phase::Two, caught_up) && !mutated(Mutant::BehindAccepted);
+        behind.then(|| Objection::Behind {
             caught_up: caught_up.len() as u8,
             voters: next.universe().len() as u8,
         })
@@ -429,7 +454,8 @@ impl Replica {
 
     /// R4: a no-op for `slot`, if a chosen change waits for the slots before its first to be chosen.
     pub(crate) fn next_filler(&self, slot: Slot) -> Option<(Slot, Value)> {
-        (slot < self.configurations.newest_from()).then_some((slot, Value::Noop))
+        let wanting = slot < self.configurations.newest_from() && !mutated(Mutant::WindowUnfilled);
+        wanting.then_some((slot, Value::Noop))
     }
 
     /// R6: retires the old configuration when every slot of it is chosen, and a phase-2 quorum of the new one has them on its
@@ -438,7 +464,7 @@ impl Replica {
         let me = self.me();
         let (complete, kept) = (self.is_complete(), self.kept());
         let Role::Leading(leading) = &mut self.role else { return };
-        if !complete {
+        if !complete && !(self.configurations.are_two() && mutated(Mutant::RetiredWhenChosen)) {
             return;
         }
         let (from, newest) = (self.configurations.newest_from(), self.configurations.newest());
@@ -446,10 +472,20 @@ impl Replica {
             return self.leave_if_left_out();
         }
         let holds = |prefix: Slot| prefix.next() >= from;
-        let keepers = leading.followers.iter().filter(|(_, follower)| holds(follower.kept));
+        let kept_by = |follower: &Follower| {
+            if mutated(Mutant::RetiredUnkept) {
+                follower.chosen
+            } else {
+                follower.kept
+            }
+        };
+        let keepers = leading
+            .followers
+            .iter()
+            .filter(|(_, follower)| holds(kept_by(follower)));
         let own = holds(kept).then_some(me);
         let keepers = members(newest, keepers.map(|(address, _)| *address).chain(own));
-        if newest.is_quorum(Phase::Two, keepers) {
+        if newest.is_quorum(Phase::Two, keepers) || mutated(Mutant::RetiredWhenChosen) {
             self.retire_as_leader();
         }
         self.leave_if_left_out();
@@ -478,6 +514,9 @@ impl Replica {
     /// R8: a leader that is no voter of the configuration in force leads no more.
     fn leave_if_left_out(&mut self) {
         if !matches!(self.role, Role::Leading(_)) || is_voter_of(self.configurations.newest(), self.me()) {
+            return;
+        }
+        if mutated(Mutant::LeftOutLeads) {
             return;
         }
         let epoch = self.configurations.newest().epoch();

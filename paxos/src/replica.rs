@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use quorum::{Configuration, NodeId, NodeSet};
+use quorum::{Configuration, NodeId, NodeSet, QuorumSystem};
 
 use crate::ballot::{Ballot, Slot};
 use crate::catch_up::CatchUp;
@@ -481,8 +481,15 @@ impl Replica {
 
 /// The members of `configuration` among `addresses`: who is of another life or no member is not counted (L3, L5).
 pub(crate) fn members(configuration: &Configuration, addresses: impl IntoIterator<Item = Address>) -> NodeSet {
-    addresses
-        .into_iter()
-        .filter_map(|address| index_of(configuration, address))
-        .collect()
+    let known = addresses.into_iter();
+    let counted: NodeSet = known.filter_map(|address| index_of(configuration, address)).collect();
+    let absent = configuration.universe().minus(counted);
+    let learners = counted.minus(configuration.universe());
+    if !learners.is_empty() && !absent.is_empty() && mutated(Mutant::LearnerCounted) {
+        return absent
+            .iter()
+            .take(1)
+            .fold(counted, |all, index| all | NodeSet::single(index));
+    }
+    counted
 }

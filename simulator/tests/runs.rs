@@ -10,7 +10,7 @@ const HUNT: u64 = 300;
 /// What these found is mended: 500952 read a prefix confirmed before its node froze, and 1795240545015131 adopted a vote
 /// from the first page of a promise whose second never came. Both times the judge was wrong. 1795241896000287 had no leader
 /// for long: with slow disks, each phase 1 of many pages was interrupted by the next candidate.
-const ONCE_FAILED: [u64; 3] = [500_952, 1_795_240_545_015_131, 1_795_241_896_000_287];
+const ONCE_FAILED: [u64; 5] = [1815, 10_852, 500_952, 1_795_240_545_015_131, 1_795_241_896_000_287];
 
 #[test]
 fn seeds_that_once_failed_hold() {

@@ -66,8 +66,10 @@ pub fn is_meant(message: &Message, what: &str) -> bool {
 pub fn message(message: &Message) -> String {
     let inside = match message {
         Message::Canvass { chosen, .. } => format!("chosen {chosen}"),
-        Message::CanvassReply { granted: true, .. } => "granted".to_string(),
-        Message::CanvassReply { granted: false, .. } => "denied".to_string(),
+        Message::CanvassReply { granted, chosen, .. } => {
+            let answer = if *granted { "granted" } else { "denied" };
+            format!("{answer}, chosen {chosen}")
+        }
         Message::Prepare { ballot, from, release } => {
             let released = release.map_or(String::new(), |release| {
                 format!(", succeeds {}", self::release(release))

@@ -188,7 +188,9 @@ impl Cluster {
     /// Whether no operation is open and every node of the core has applied all that is chosen.
     fn is_settled(&self) -> bool {
         let chosen = self.oracle.ledger().chosen_prefix();
-        self.clients.iter().all(Client::is_done)
+        // Who is removed meanwhile has no client that waits.
+        let served = |client: &Client| client.is_done() || !self.oracle.ledger().is_wanted(client.seat);
+        self.clients.iter().all(served)
             && self.core_applied().all(|(_, applied)| applied == Some(chosen))
             && self.is_unchanging()
     }

@@ -129,7 +129,9 @@ impl Mutant {
 
     /// Whether it does harm only where members and quorum system change.
     pub(crate) fn needs_changes(self) -> bool {
-        matches!(self, Mutant::Core(core) if core.rule().starts_with('R'))
+        use paxos::mutant::Mutant::{CanvassUntold, LeaseOfOldConfiguration};
+        let besides = [CanvassUntold, LeaseOfOldConfiguration];
+        matches!(self, Mutant::Core(core) if core.rule().starts_with('R') || besides.contains(&core))
     }
 
     /// The rule that it breaks.

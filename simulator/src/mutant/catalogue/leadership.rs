@@ -10,7 +10,7 @@ const QUIET: &str =
 pub(super) const LEADERSHIP: Chapter = Chapter {
     title: "Who leads when",
     introduction: "These rules cannot be broken unsafely, and that is worth showing: with each of them gone, every safety checker is \
-content with millions of events. What suffers is quiet and speed. The first two are about other rules; one of them leaves a member behind, the other does no harm. Four more things that look like mistakes \
+content with millions of events. What suffers is quiet and speed. The first two are about other rules; one of them leaves a member behind, the other does no harm. Further on one leaves everybody behind. Four more things that look like mistakes \
 need no mutant, because the real protocol does them: a promise may be given twice to the same ballot, a torn tail that was never acknowledged \
 may be cut off, phase 1 is done once for all slots, and quorums of the same phase need not meet.",
     entries: &[
@@ -43,6 +43,14 @@ choice for the sake of the slowest round trips.",
             change: "A node that hears a working leader encourages others to stand against it.",
             outcome: QUIET,
             expected: Survives(&[]),
+        },
+        Entry {
+            name: "canvass-untold",
+            title: "Asked, and no wiser",
+            change: "Who is asked whether it misses the leader too does not say how much is chosen.",
+            outcome: "While nobody leads, nobody says it either. Two voters stood below the slot in which their new configuration was chosen; of the \
+old one, in which they believed, too few were left to elect anybody; and a learner beside them had all of it.",
+            expected: Stuck,
         },
         Entry {
             name: "no-back-off",

@@ -12,7 +12,6 @@ pub struct Missing {
 }
 
 const AS_BUILT: &str = "what the protocol does: every run without a mutant shows it";
-const RECONFIGURATION: &str = "not yet: members change, and no mutant of that is told";
 const SESSIONS: &str = "not yet: sessions";
 
 const fn missing(row: &'static str, what: &'static str, why: &'static str) -> Missing {
@@ -37,19 +36,6 @@ pub const MISSING: &[Missing] = &[
         "as `forget-votes`; the journal's own behaviour: tests of `storage`",
     ),
     missing("38", "a torn tail that was never acknowledged is cut off", AS_BUILT),
-    missing("51", "a configuration in force before it is chosen", RECONFIGURATION),
-    missing("52", "members switch when they are told", RECONFIGURATION),
-    missing("53", "proposals above the window while members change", RECONFIGURATION),
-    missing("54", "no phase 1 in the new configuration", RECONFIGURATION),
-    missing("55", "two pending changes", RECONFIGURATION),
-    missing("56", "a change judged by local state", RECONFIGURATION),
-    missing("57", "old members retired too early", RECONFIGURATION),
-    missing("58", "a learner counted as a voter", RECONFIGURATION),
-    missing(
-        "59",
-        "an old node id with a new disk in the new configuration",
-        RECONFIGURATION,
-    ),
     missing("61", "sessions that are not in the snapshot", SESSIONS),
     missing("62", "sessions at the leader only", SESSIONS),
     missing("63", "sessions that expire by the local clock", SESSIONS),

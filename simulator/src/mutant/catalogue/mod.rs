@@ -1,6 +1,7 @@
 //! Every mutant with what it changes, what comes of it, and the verdict that is expected, in the order in which one learns
 //! the protocol: first the two phases, then what disks must remember, then a log of many slots, reads and clients.
 
+mod changes;
 mod clients;
 mod durability;
 mod leadership;
@@ -69,6 +70,7 @@ pub const CATALOGUE: &[Chapter] = &[
     leases::LEASES,
     clients::CLIENTS,
     leadership::LEADERSHIP,
+    changes::CHANGES,
 ];
 
 /// All entries, in the order of the chapters.
