@@ -421,8 +421,7 @@ impl Replica {
         let me = self.me().node;
         let mut foreign: BTreeMap<(NodeId, u64), Vec<u64>> = BTreeMap::new();
         let mut own = Vec::new();
-        self.proposals.queue.retain(|queued| {
-            let CommandId { origin, boot, sequence } = queued.command.id;
+        let mut stays = |CommandId { origin, boot, sequence }| {
             if origin != me {
                 foreign.entry((origin, boot)).or_default().push(sequence);
                 return false;
@@ -431,18 +430,9 @@ impl Replica {
                 own.push(sequence);
             }
             !own_too
-        });
-        self.proposals.changes.retain(|queued| {
-            let CommandId { origin, boot, sequence } = queued.change.id;
-            if origin != me {
-                foreign.entry((origin, boot)).or_default().push(sequence);
-                return false;
-            }
-            if own_too {
-                own.push(sequence);
-            }
-            !own_too
-        });
+        };
+        self.proposals.queue.retain(|queued| stays(queued.command.id));
+        self.proposals.changes.retain(|queued| stays(queued.change.id));
         for sequence in own {
             self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
         }
@@ -475,20 +465,19 @@ impl Replica {
         let (now, me) = (self.now, self.me().node);
         let reason = self.reason_for_waiting();
         let mut expired = Vec::new();
-        self.proposals.queue.retain(|queued| {
-            let stays = queued.deadline > now;
-            if !stays && queued.command.id.origin == me {
-                expired.push(queued.command.id.sequence);
+        let mut stays = |deadline: Time, id: CommandId| {
+            let stays = deadline > now;
+            if !stays && id.origin == me {
+                expired.push(id.sequence);
             }
             stays
-        });
-        self.proposals.changes.retain(|queued| {
-            let stays = queued.deadline > now;
-            if !stays && queued.change.id.origin == me {
-                expired.push(queued.change.id.sequence);
-            }
-            stays
-        });
+        };
+        self.proposals
+            .queue
+            .retain(|queued| stays(queued.deadline, queued.command.id));
+        self.proposals
+            .changes
+            .retain(|queued| stays(queued.deadline, queued.change.id));
         for sequence in expired {
             self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
         }

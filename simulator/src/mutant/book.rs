@@ -140,6 +140,13 @@ fn broken(property: Property) -> &'static str {
         Property::NoPanic => "What happens: the replica stops itself.",
         Property::Ballots => "What breaks: a ballot is begun by one process only.",
         Property::Window => "What breaks: the bound on what a successor has to recover.",
+        Property::PromisesGrow => "What breaks: a promise is never taken back.",
+        Property::Evidence => "What breaks: a leader proposes what a phase-1 quorum leaves it to propose.",
+        Property::SameBits => "What breaks: two states of one slot are the same.",
+        Property::Configurations => {
+            "What breaks: who decides in which slot follows from the log, and the old members stay as long as they are needed."
+        }
+        Property::Stale => "What breaks: a state is not older than its node says.",
         _ => "What breaks.",
     }
 }

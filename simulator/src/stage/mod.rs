@@ -2,11 +2,14 @@
 //! disks lag, nodes crash. So the harm that a broken rule does is told in as few messages as it takes.
 //!
 //! - `moves`, `scene`: what can happen, as text; scenes are kept in `simulator/scenes/`.
-//! - `world`: the nodes with their disks, clocks and clients; nothing moves unless it is told to.
+//! - `world`, `actor`: the nodes with their disks, clocks and clients; nothing moves unless it is told to.
+//! - `driver`: what feeds their replicas, and does what they put out.
 //! - `judge`: the harm, told from disks, state machines and clients alone.
 //! - `search`: random scenes, and the shortest that still does the harm.
 //! - `story`, `words`: what happened, for a reader.
 
+mod actor;
+mod driver;
 mod judge;
 mod moves;
 mod scene;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paxos::{
-    Address, Ballot, CommandId, Configurations, Entry, Envelope, Event, Input, Logged, Message, Options, Outcome,
-    Output, Record, Recovered, Replica, RequestId, Slot, Standing, Time, Value, Wake, Write,
+    Address, Ballot, CommandId, Envelope, Input, Message, Options, Outcome, Record, Recovered, Replica, RequestId,
+    Slot, Standing, Time, Wake,
 };
 use quorum::{Configuration, Incarnation};
 
+use super::actor::{Actor, Machine, Store};
 use super::judge::Judge;
 use super::moves::{Move, Turn};
 use super::scene::Scene;
@@ -25,47 +26,8 @@ use crate::swarm::CLUSTER;
 const LONG: Duration = Duration::from_secs(10);
 /// How long clients wait: longer than any scene.
 const PATIENCE: Duration = Duration::from_secs(1_000_000);
-/// What a node does at once before it is found not to come to rest.
-const BUSY: usize = 10_000;
 /// Ticks after which a node that should lose patience does not.
 const TICKS: usize = 40;
-
-/// What is durable at a node.
-#[derive(Clone, Default)]
-struct Store {
-    promised: Ballot,
-    chosen: Slot,
-    trimmed: Slot,
-    log: BTreeMap<Slot, Logged>,
-    configurations: Option<Configurations>,
-}
-
-/// What a state machine has applied: each slot's value, and up to where.
-#[derive(Clone, Default)]
-struct Machine {
-    values: Vec<Value>,
-    applied: Slot,
-}
-
-struct Actor {
-    incarnation: Incarnation,
-    replica: Option<Replica>,
-    now: Time,
-    boot: u64,
-    store: Store,
-    /// Only for a mutant: the store before its last write.
-    before: Store,
-    writes: VecDeque<Write>,
-    holds: bool,
-    to_apply: VecDeque<Entry>,
-    asleep: bool,
-    machine: Machine,
-    flushed: Machine,
-    /// Requests of clients: the value of a write, or what a read must see.
-    requests: BTreeMap<u64, Result<String, Slot>>,
-    last_request: u64,
-    starts: u64,
-}
 
 /// A scene while it is played.
 pub(super) struct World {
@@ -120,7 +82,7 @@ impl World {
         world
     }
 
-    fn is(&self, mutant: Mutant) -> bool {
+    pub(super) fn is(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }
 
@@ -128,7 +90,7 @@ impl World {
         Seat::all(self.actors.len())
     }
 
-    fn actor(&mut self, seat: Seat) -> &mut Actor {
+    pub(super) fn actor(&mut self, seat: Seat) -> &mut Actor {
         &mut self.actors[seat.index()]
     }
 
@@ -241,7 +203,7 @@ impl World {
         true
     }
 
-    fn note(&mut self, seat: Seat, text: impl Into<String>) {
+    pub(super) fn note(&mut self, seat: Seat, text: impl Into<String>) {
         self.story.note(seat, text.into());
     }
 
@@ -499,7 +461,7 @@ impl World {
         true
     }
 
-    fn answer(&mut self, seat: Seat, id: RequestId, outcome: &Outcome) {
+    pub(super) fn answer(&mut self, seat: Seat, id: RequestId, outcome: &Outcome) {
         let doubt_refused = self.is(Mutant::UnknownIsRefused);
         let actor = self.actor(seat);
         let boot = actor.boot;
@@ -528,183 +490,6 @@ impl World {
         }
     }
 
-    // ---- the driver ----
-
-    fn step(&mut self, seat: Seat, input: Input) {
-        let actor = self.actor(seat);
-        let now = actor.now;
-        if let Some(replica) = &mut actor.replica {
-            replica.step(now, input);
-            self.settle(seat);
-        }
-    }
-
-    /// Does all that a replica says; its disk and its state machine follow at once, unless they are held back.
-    fn settle(&mut self, seat: Seat) {
-        for _ in 0..BUSY {
-            let actor = self.actor(seat);
-            let Some(replica) = &mut actor.replica else { return };
-            if let Some(output) = replica.next_output() {
-                self.obey(seat, output);
-            } else if let Some(write) = (!actor.holds).then(|| actor.writes.pop_front()).flatten() {
-                self.complete(seat, write);
-            } else if let Some(entry) = (!actor.asleep).then(|| actor.to_apply.pop_front()).flatten() {
-                self.apply(seat, entry);
-            } else {
-                return;
-            }
-        }
-        panic!("{} does not come to rest", words::name(seat));
-    }
-
-    fn feed(&mut self, seat: Seat, input: Input) {
-        let actor = self.actor(seat);
-        let now = actor.now;
-        if let Some(replica) = &mut actor.replica {
-            replica.step(now, input);
-        }
-    }
-
-    fn obey(&mut self, seat: Seat, output: Output) {
-        match output {
-            Output::Send(envelope) => self.post(seat, envelope),
-            Output::Write(mut write) => {
-                let off_by_one = self.is(Mutant::SyncOffByOne) && self.actor(seat).writes.is_empty();
-                let early = self.is(Mutant::AcknowledgeBeforeSync) || (off_by_one && self.holds(seat));
-                if early {
-                    let then = std::mem::take(&mut write.then);
-                    then.into_iter().for_each(|envelope| self.post(seat, envelope));
-                }
-                if self.holds(seat) {
-                    for record in &write.records {
-                        if let Record::Voted { slot, ballot, value } = record
-                            && ballot.leader == seat.node()
-                        {
-                            let what = words::value(value);
-                            self.note(
-                                seat,
-                                format!("proposes {what} at {} in slot {slot}", words::ballot(*ballot)),
-                            );
-                        }
-                    }
-                }
-                self.actor(seat).writes.push_back(write);
-            }
-            Output::Apply(entry) => self.actor(seat).to_apply.push_back(entry),
-            Output::Answer(id, outcome) => self.answer(seat, id, &outcome),
-            Output::Load { peer, from, to, .. } => {
-                let values = self.actors[seat.index()].load(from, to);
-                self.feed(seat, Input::Loaded { peer, from, values });
-            }
-            Output::Trim(slot) => {
-                let actor = self.actor(seat);
-                actor.store.trimmed = slot;
-                actor.store.log = actor.store.log.split_off(&slot.next());
-                let flushed = actor.flushed.applied;
-                self.note(seat, format!("forgets slots up to {slot} in its journal"));
-                self.judge.on_trim(seat, slot, flushed);
-            }
-            // No scene trims what a member may still need.
-            Output::ReadSnapshot { peer, snapshot, .. } => self.feed(seat, Input::SnapshotGone { peer, snapshot }),
-            Output::StageSnapshot { snapshot, .. } => self.feed(seat, Input::SnapshotRefused { snapshot }),
-            Output::InstallSnapshot { .. } => {}
-            Output::Event(event) => self.on_event(seat, &event),
-        }
-    }
-
-    fn on_event(&mut self, seat: Seat, event: &Event) {
-        let text = match event {
-            Event::Preparing(ballot) => format!("stands under {}", words::ballot(*ballot)),
-            Event::Leading(ballot) => format!("leads under {}", words::ballot(*ballot)),
-            Event::SteppedDown { to, .. } => format!("gives way to {}", words::ballot(*to)),
-            Event::Overtaken { slot, .. } => format!("gives way: another value is chosen in slot {slot}"),
-            _ => return,
-        };
-        self.note(seat, text);
-    }
-
-    /// A message to the node itself is there at once; others are under way from now on.
-    fn post(&mut self, seat: Seat, envelope: Envelope) {
-        if Seat::of(envelope.to.node) == seat {
-            self.feed(seat, Input::Receive(envelope));
-        } else {
-            self.network.push(envelope);
-        }
-    }
-
-    fn complete(&mut self, seat: Seat, write: Write) {
-        self.actor(seat).before = self.actor(seat).store.clone();
-        for record in write.records {
-            self.keep(seat, record);
-        }
-        for envelope in write.then {
-            self.post(seat, envelope);
-        }
-        self.feed(seat, Input::Persisted(write.id));
-    }
-
-    fn keep(&mut self, seat: Seat, record: Record) {
-        let member = self.actor(seat).incarnation == Incarnation(1);
-        let store = &mut self.actor(seat).store;
-        match record {
-            Record::Promised(ballot) => {
-                store.promised = ballot;
-                if ballot.leader != seat.node() {
-                    self.note(seat, format!("promises {}", words::ballot(ballot)));
-                }
-            }
-            Record::Voted { slot, ballot, value } => {
-                store.log.insert(slot, Logged::Voted(ballot, value.clone()));
-                let (what, own) = (words::value(&value), ballot.leader == seat.node());
-                let verb = if own { "proposes and votes" } else { "votes" };
-                self.note(
-                    seat,
-                    format!("{verb} {what} at {} in slot {slot}", words::ballot(ballot)),
-                );
-                if member && let Some(chosen) = self.judge.on_vote(seat, slot, ballot, &value) {
-                    self.story.lines.push(Line::Fact(chosen));
-                }
-            }
-            Record::Learned { slot, value } => {
-                let what = words::value(&value);
-                store.log.insert(slot, Logged::Learned(value));
-                self.note(seat, format!("learns that {what} is chosen in slot {slot}"));
-            }
-            Record::Chosen(slot) => store.chosen = slot,
-            Record::Configurations(configurations) => store.configurations = Some(configurations),
-        }
-    }
-
-    fn apply(&mut self, seat: Seat, entry: Entry) {
-        let skips = self.is(Mutant::SkipEntry) && self.actor(seat).starts > 1;
-        let actor = self.actor(seat);
-        let before = actor.machine.applied;
-        actor.machine.applied = entry.slot;
-        if !skips {
-            actor.machine.values.push(entry.value.clone());
-        }
-        let (machine, boot) = (actor.machine.clone(), actor.boot);
-        self.note(
-            seat,
-            format!("applies {} from slot {}", words::value(&entry.value), entry.slot),
-        );
-        self.judge.on_apply(seat, before, entry.slot, &entry.value);
-        self.judge.on_state(seat, machine.applied, &machine.values);
-        if let Value::Commands(batch) = &entry.value {
-            for command in batch
-                .iter()
-                .filter(|command| (command.id.origin, command.id.boot) == (seat.node(), boot))
-            {
-                if self.actor(seat).requests.remove(&command.id.sequence).is_some() {
-                    let what = String::from_utf8_lossy(&command.payload).into_owned();
-                    self.note(seat, format!("tells its client that {what} is done"));
-                    self.judge.on_done(entry.slot, &entry.value);
-                }
-            }
-        }
-        self.feed(seat, Input::Applied(entry.slot));
-    }
-
     /// Notes that a replica failed one of its own assertions, in which file, but not at which line: a story stays the same
     /// when something is written above it.
     pub(super) fn panicked(&mut self, words: &str) {
@@ -715,26 +500,5 @@ impl World {
 
     pub(super) fn violation(&self) -> Option<&Violation> {
         self.judge.violation.as_ref()
-    }
-}
-
-impl Actor {
-    /// What the journal holds of consecutive slots, written or about to be.
-    fn load(&self, from: Slot, to: Slot) -> Vec<Value> {
-        let mut log = self.store.log.clone();
-        for record in self.writes.iter().flat_map(|write| &write.records) {
-            match record {
-                Record::Voted { slot, ballot, value } => {
-                    log.insert(*slot, Logged::Voted(*ballot, value.clone()));
-                }
-                Record::Learned { slot, value } => {
-                    log.insert(*slot, Logged::Learned(value.clone()));
-                }
-                Record::Promised(_) | Record::Chosen(_) | Record::Configurations(_) => {}
-            }
-        }
-        (from.0..=to.0)
-            .map_while(|slot| log.get(&Slot(slot)).map(|logged| logged.value().clone()))
-            .collect()
     }
 }

@@ -185,7 +185,7 @@ for ever. Filling holes is what L3 (iii) asks the leader for first.",
             title: "No window",
             change: "A leader proposes in any slot, however far above the chosen prefix.",
             outcome: "As long as all slots have the same members this is safe. The window bounds what a successor has to recover, and \
-it is what will make it safe to change the members: in a slot above it, the leader cannot know yet who may vote. A checker therefore \
+it is what makes it safe to change the members: in a slot above it, the leader cannot know yet who may vote. A checker therefore \
 holds every proposal against the window.",
             expected: Killed(crate::checker::Property::Window),
         },
