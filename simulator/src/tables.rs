@@ -95,6 +95,17 @@ impl DiskTables {
         whole
     }
 
+    /// Bytes of all keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        let mut bytes = 0;
+        let counted = self.memory.scan(b"", None, &mut |key, value| {
+            bytes += key.len() + value.len();
+            Step::Next
+        });
+        counted.expect("memory does not fail");
+        bytes
+    }
+
     /// Other tables with the same content, all of it durable.
     pub(crate) fn copy(&self) -> DiskTables {
         let copy = MemoryTables::new();

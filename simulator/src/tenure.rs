@@ -52,6 +52,17 @@ impl Tenure {
         }
     }
 
+    /// Leases that outlast suspicion.
+    pub(crate) fn favoured(election_timeout: Duration, drift: u64) -> Tenure {
+        Tenure {
+            lease: Some(LeaseOptions {
+                duration: election_timeout * 4,
+                drift_ppm: drift as u32,
+            }),
+            ..Tenure::default()
+        }
+    }
+
     /// The most that a clock which is struck may be wrong by, if leases rest on it.
     pub(crate) fn bound(&self) -> Option<u64> {
         self.lease

@@ -50,6 +50,7 @@ impl Cluster {
         let patience = self.plan.tuning.election_timeout * TIMEOUTS
             + self.plan.load.timeout * 4
             + self.plan.weather.straggle_mean * 32
+            + self.copying()
             + Duration::from_secs(10);
         let limit = (self.now + patience, self.trace.events() + EVENTS);
         self.until(
@@ -73,6 +74,16 @@ impl Cluster {
         self.oracle
             .compare(running.filter_map(|seat| Some((seat, &self.nodes[seat.index()].process.as_ref()?.machine))))?;
         self.judge_history()
+    }
+
+    /// How long copies of the state may take: one for who lacks it, and one more, because the first was too old when it came.
+    /// Everybody may have to wait for that, if a change was forced upon members that are behind.
+    fn copying(&self) -> Duration {
+        let states = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        let largest = states.map(|process| process.machine.tables().bytes()).max();
+        let pieces = largest.unwrap_or_default() / self.plan.tuning.piece_bytes;
+        let farthest = self.plan.delays.iter().flatten().max().copied().unwrap_or_default();
+        farthest * 4 * pieces as u32
     }
 
     /// In some runs: for a while only nodes without a phase-2 quorum run.

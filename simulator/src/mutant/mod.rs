@@ -134,6 +134,13 @@ impl Mutant {
         matches!(self, Mutant::Core(core) if core.rule().starts_with('R') || besides.contains(&core))
     }
 
+    /// Whether it does harm only where much that concerns leases happens at once.
+    pub(crate) fn needs_leases(self) -> bool {
+        use paxos::mutant::Mutant::{DriftIgnored, GrantForgotten, LeaseFromReceipt, LeaseOfOldConfiguration};
+        let those = [DriftIgnored, GrantForgotten, LeaseFromReceipt, LeaseOfOldConfiguration];
+        matches!(self, Mutant::Core(core) if those.contains(&core))
+    }
+
     /// The rule that it breaks.
     #[must_use]
     pub fn rule(self) -> &'static str {
