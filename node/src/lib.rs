@@ -20,6 +20,7 @@ pub mod settings;
 pub mod snapshots;
 pub mod status;
 pub mod transport;
+mod worker;
 
 // Whatever features cargo unifies, no node is built with a core that can be made wrong.
 const _: () = assert!(

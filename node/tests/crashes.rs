@@ -42,7 +42,7 @@ async fn kill_and_compare(mut disks: Vec<FaultyDisk>, mut cluster: Cluster) {
     let writers = Writers::start(&cluster, 4, 20);
     let (mut seed, mut dropped) = (1, 0);
     for round in 0..kills() {
-        writers.wait_for(&cluster, 1 + below(&mut seed, 200) as usize).await;
+        writers.wait_for(&cluster, 1 + below(&mut seed, 200)).await;
         let count = [1, 1, 1, 2, 3][below(&mut seed, 5) as usize];
         let first = below(&mut seed, 3) as usize;
         let victims: Vec<usize> = (0..count).map(|victim| (first + victim) % 3).collect();

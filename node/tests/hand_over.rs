@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use node::proto::etcdserverpb::RangeRequest;
-use support::{Cluster, Member, PATIENCE, put};
+use support::{Cluster, Member, PATIENCE, progress, put};
 use tokio::task::JoinHandle;
 
 /// What a client is told whose write may or may not be done.
@@ -54,16 +54,7 @@ impl Clients {
     }
 
     async fn wait_for(&self, more: u64, cluster: &Cluster) {
-        let target = self.written.load(Ordering::Relaxed) + more;
-        let begin = Instant::now();
-        while self.written.load(Ordering::Relaxed) < target {
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "no writes for {PATIENCE:?}\n{}",
-                cluster.logs()
-            );
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        progress::wait_for(&self.written, more, cluster).await;
     }
 
     /// The longest that any write took. None may have been refused, and in each of so many hand-overs at most one may have

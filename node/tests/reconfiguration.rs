@@ -1,11 +1,16 @@
 //! Quorum system and members are changed while clients write, with the operator's own commands: what was acknowledged is there
-//! at the end, and all nodes hold the same.
+//! at the end, all nodes hold the same, and one order explains everything that clients saw. How long writes took is told for each
+//! change beside the time before it.
 
+#[allow(unreachable_pub, reason = "shared between test binaries")]
+mod history;
 #[allow(unreachable_pub, reason = "shared between test binaries")]
 mod support;
 
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
+use history::Witnesses;
 use support::Cluster;
 use support::writer::{Writers, assert_all_there};
 
@@ -42,6 +47,51 @@ async fn done(cluster: &Cluster, arguments: &[&str]) -> String {
     text
 }
 
+/// How long writes took in each part of a test.
+struct Stopwatch<'a> {
+    witnesses: &'a Witnesses,
+    parts: Vec<(String, Instant, Instant)>,
+    begun: Instant,
+}
+
+impl Stopwatch<'_> {
+    fn new(witnesses: &Witnesses) -> Stopwatch<'_> {
+        Stopwatch {
+            witnesses,
+            parts: Vec::new(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// What began with the end of the part before has ended.
+    fn part(&mut self, name: impl Into<String>) {
+        let now = Instant::now();
+        self.parts.push((name.into(), self.begun, now));
+        self.begun = now;
+    }
+
+    /// All parts, the first as what the others are compared with. Figures for people: a busy machine may tell anything.
+    fn tell(&self) {
+        let millis = |span: Duration| span.as_secs_f64() * 1e3;
+        let (name, from, to) = &self.parts[0];
+        let (_, steady, _) = self.witnesses.writes_between(*from, *to);
+        println!(
+            "{:>8} {:>9} {:>9} {:>7}  during",
+            "writes", "p50, ms", "p99, ms", "p99 by"
+        );
+        for (part, from, to) in &self.parts {
+            let (p50, p99, count) = self.witnesses.writes_between(*from, *to);
+            let ratio = p99.as_secs_f64() / steady.as_secs_f64().max(1e-9);
+            println!(
+                "{count:>8} {:>9.1} {:>9.1} {ratio:>7.1}  {part}",
+                millis(p50),
+                millis(p99)
+            );
+        }
+        println!("p99 by: as a multiple of that of {name}");
+    }
+}
+
 fn index(cluster: &Cluster, node: u64) -> usize {
     let found = cluster.members.iter().position(|member| member.node == node);
     found.expect("it is there")
@@ -51,7 +101,11 @@ fn index(cluster: &Cluster, node: u64) -> usize {
 async fn quorums_and_members_change_under_load_and_nothing_acknowledged_is_lost() {
     let mut cluster = Cluster::start(5, "majority").await;
     let writers = Writers::start(&cluster, 3, 20);
+    let witnesses = Witnesses::start(&cluster, 3);
     writers.wait_for(&cluster, 100).await;
+    let mut watch = Stopwatch::new(&witnesses);
+    witnesses.wait_for(&cluster, 300).await;
+    watch.part("steady state, before anything is changed");
 
     for system in ["counts 4/2", "majority"] {
         let told = done(&cluster, &["quorum", "apply", "--system", system, "--patience", "60s"]).await;
@@ -59,6 +113,7 @@ async fn quorums_and_members_change_under_load_and_nothing_acknowledged_is_lost(
             assert!(told.contains(step), "{system}: {step} is missing in\n{told}");
         }
         writers.wait_for(&cluster, 100).await;
+        watch.part(format!("to {system}"));
     }
 
     // A sixth node: it listens, catches up, votes.
@@ -92,9 +147,11 @@ async fn quorums_and_members_change_under_load_and_nothing_acknowledged_is_lost(
     cluster.members[six].join("n6.join.toml");
     let promoted = done(&cluster, &["member", "promote", "n6", "--patience", "60s"]).await;
     assert!(promoted.contains("n6 (node 6) becomes a voter"), "{promoted}");
+    watch.part("a sixth node added and promoted");
     for system in ["grid 2x3 columns/rows", "majority"] {
         done(&cluster, &["quorum", "apply", "--system", system, "--patience", "60s"]).await;
         writers.wait_for(&cluster, 100).await;
+        watch.part(format!("to {system}"));
     }
 
     // The second loses its disk. Its old settings are of no use any more, and it is told what is.
@@ -118,14 +175,29 @@ async fn quorums_and_members_change_under_load_and_nothing_acknowledged_is_lost(
     );
     cluster.members[two].join("n2.join.toml");
     writers.wait_for(&cluster, 100).await;
+    watch.part("a node killed, its disk wiped, taken back");
 
-    // The fourth goes.
+    // The fourth goes, while it leads.
+    let endpoints: Vec<String> = cluster
+        .members
+        .iter()
+        .map(|member| format!("127.0.0.1:{}", member.clients))
+        .collect();
+    done(
+        &cluster,
+        &["move-leader", "--to", "4", "--endpoints", &endpoints.join(",")],
+    )
+    .await;
+    watch.part("leadership handed over");
     let removed = done(&cluster, &["member", "remove", "n4", "--patience", "60s"]).await;
     assert!(removed.contains("node 4 (n4) may be switched off"), "{removed}");
     let four = index(&cluster, 4);
     let mut gone = cluster.members.remove(four);
     gone.kill();
     writers.wait_for(&cluster, 100).await;
+    watch.part("the leader removed");
+    watch.tell();
+    println!("{}", witnesses.judge().await);
 
     let acknowledged = writers.stop().await;
     let content = cluster.agreement().await;
@@ -188,6 +260,7 @@ async fn what_puts_writes_at_risk_or_comes_too_late_is_refused_in_words_and_chan
 async fn a_change_is_completed_although_the_leader_is_killed_in_the_middle_of_it() {
     let mut cluster = Cluster::start(5, "majority").await;
     let writers = Writers::start(&cluster, 3, 20);
+    let witnesses = Witnesses::start(&cluster, 3);
     for (round, system) in ["counts 4/2", "majority", "counts 2/4", "majority"]
         .into_iter()
         .enumerate()
@@ -222,6 +295,7 @@ async fn a_change_is_completed_although_the_leader_is_killed_in_the_middle_of_it
         assert_eq!(newest.configuration.system.to_string(), system);
     }
     writers.wait_for(&cluster, 50).await;
+    println!("{}", witnesses.judge().await);
     let acknowledged = writers.stop().await;
     let content = cluster.agreement().await;
     assert_all_there(&acknowledged, &content, &cluster.logs());

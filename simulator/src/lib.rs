@@ -19,6 +19,7 @@
 //! | `oracle`, `checker` | what must hold, one property to a file, checked at every event |
 //! | [`linearizable`], `history` | what clients saw, judged from the outside |
 //! | [`explorer`] | every path through a small cluster, up to a bound |
+//! | [`random`] | random numbers that a seed repeats |
 //! | `coverage` | what a run has seen; a run in which nothing happened proves nothing |
 //! | `mutant` | nodes made wrong on purpose, which the checkers must kill: the catalogue, the matrix and the book |
 //! | `stage` | a few replicas and one move after another: the shortest way to the harm that a mutant does |
@@ -47,7 +48,7 @@ mod mutant;
 mod network;
 mod node;
 mod oracle;
-mod random;
+pub mod random;
 mod reduction;
 mod reference;
 mod run;

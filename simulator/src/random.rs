@@ -4,26 +4,36 @@ use std::time::Duration;
 
 /// What a stream of random numbers decides. Each concern draws from a stream of its own.
 #[derive(Copy, Clone, Debug)]
-pub(crate) enum Concern {
+pub enum Concern {
+    /// What a run is made of.
     Swarm,
+    /// Messages on their way.
     Network,
+    /// What disks keep.
     Disk,
+    /// Rates and jumps.
     Clock,
+    /// What clients ask for.
     Workload,
+    /// When strikes fall, and on whom.
     Faults,
+    /// Lives and deaths.
     Process,
+    /// Changes of quorum system, members and leader.
     Operator,
+    /// How long leases last, and whether there are any.
     Leases,
 }
 
 /// xoshiro256++, seeded through splitmix64.
 #[derive(Clone, Debug)]
-pub(crate) struct Random {
+pub struct Random {
     state: [u64; 4],
 }
 
 impl Random {
-    pub(crate) fn new(seed: u64, concern: Concern) -> Random {
+    /// The stream of this concern in the run of this seed.
+    pub fn new(seed: u64, concern: Concern) -> Random {
         let mut mix = seed ^ (concern as u64 + 1).wrapping_mul(0xA076_1D64_78BD_642F);
         let mut word = || {
             mix = mix.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -38,18 +48,19 @@ impl Random {
     }
 
     /// Another stream, which this one's next word decides.
-    pub(crate) fn fork(&mut self) -> Random {
+    pub fn fork(&mut self) -> Random {
         Random::new(self.word(), Concern::Swarm)
     }
 
     /// Puts things in a random order.
-    pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
+    pub fn shuffle<T>(&mut self, things: &mut [T]) {
         for last in (1..things.len()).rev() {
             things.swap(last, self.index(last + 1));
         }
     }
 
-    pub(crate) fn word(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub fn word(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
         let shifted = s[1] << 17;
@@ -63,42 +74,45 @@ impl Random {
     }
 
     /// A number below `bound`, which is at least 1.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.word()) * u128::from(bound)) >> 64) as u64
     }
 
-    pub(crate) fn index(&mut self, len: usize) -> usize {
+    /// A place in a list of `len` elements, of which there is at least one.
+    pub fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize
     }
 
     /// A number from `low` to `high`, both included.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }
 
     /// A number from `low` to `high` whose order of magnitude is uniform: 1 to 10 is as likely as 10 to 100.
-    pub(crate) fn magnitude(&mut self, low: u64, high: u64) -> u64 {
+    pub fn magnitude(&mut self, low: u64, high: u64) -> u64 {
         let doublings = u64::from(high.ilog2() - low.ilog2());
         let top = low.saturating_mul(1 << self.below(doublings + 1)).min(high);
         self.between((top / 2).max(low), top)
     }
 
     /// True `per_mille` times in a thousand.
-    pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
+    pub fn chance(&mut self, per_mille: u32) -> bool {
         per_mille > 0 && self.below(1000) < u64::from(per_mille)
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    /// One of these, of which there is at least one.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }
 
-    pub(crate) fn span(&mut self, low: Duration, high: Duration) -> Duration {
+    /// A span from `low` to `high`, both included.
+    pub fn span(&mut self, low: Duration, high: Duration) -> Duration {
         Duration::from_nanos(self.between(nanos(low), nanos(high).max(nanos(low))))
     }
 
     /// Exponentially distributed around `mean`, by integers only: the logarithm's mantissa is taken as linear, which
     /// is at most 9 % off and the same on every machine.
-    pub(crate) fn exponential(&mut self, mean: Duration) -> Duration {
+    pub fn exponential(&mut self, mean: Duration) -> Duration {
         let word = self.word() | 1;
         let zeros = word.leading_zeros();
         let mantissa = (word << zeros) << 1 >> 32;

@@ -8,9 +8,10 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
+
+use crate::worker::Worker;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,8 +27,7 @@ pub(super) struct Series {
 
 /// The thread that writes the rows. Dropping it writes the last one.
 pub(super) struct Scribe {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 impl Series {
@@ -48,16 +48,9 @@ impl Series {
             last: AtomicU64::new(0),
             longest: AtomicU64::new(0),
         });
-        let (stop, stopped) = sync_channel(1);
         let told = Arc::clone(&series);
-        let thread = std::thread::spawn(move || told.write(file, &stopped));
-        Ok((
-            series,
-            Scribe {
-                stop: Some(stop),
-                thread: Some(thread),
-            },
-        ))
+        let worker = Worker::start("series", move |stopped| told.write(file, stopped)).map_err(failed)?;
+        Ok((series, Scribe { _worker: worker }))
     }
 
     /// Counts a request that ended.
@@ -97,16 +90,6 @@ impl Series {
             self.errors.swap(0, Ordering::Relaxed),
         );
         format!("{second},{answers},{errors},{:.1}", longest as f64 / 1e6)
-    }
-}
-
-impl Drop for Scribe {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic was printed already; the measurement is whole without the rows.
-            let _ = thread.join();
-        }
     }
 }
 

@@ -5,8 +5,7 @@
 //! written, while what it has begun still fits. When room comes back the core is told again, and goes on by itself.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{Failure, during};
 use crate::status::Space;
+use crate::worker::Worker;
 
 /// How often the disk is asked while there is ample room …
 const CALM: Duration = Duration::from_secs(1);
@@ -24,8 +24,7 @@ const AMPLE: u64 = 4;
 
 /// The thread that asks. Dropping it ends it.
 pub(super) struct Watchman {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 /// Asks once, then starts the thread. There it tells when there is not enough room, and whenever that changes; `told` says whether
@@ -36,7 +35,6 @@ pub(super) fn start(
     space: watch::Sender<Space>,
     told: impl Fn(bool) -> bool + Send + 'static,
 ) -> Result<Watchman, Failure> {
-    let (stop, stopped) = sync_channel::<()>(1);
     let mut watch = Watch {
         dir: dir.to_owned(),
         reserve,
@@ -44,7 +42,7 @@ pub(super) fn start(
         unreadable: false,
     };
     let mut enough = watch.look(true);
-    let work = move || {
+    let work = move |stopped: &Receiver<()>| {
         if !enough && !told(false) {
             return;
         }
@@ -56,11 +54,9 @@ pub(super) fn start(
             enough = now;
         }
     };
-    let thread = std::thread::Builder::new().name("space".to_owned()).spawn(work);
-    Ok(Watchman {
-        stop: Some(stop),
-        thread: Some(thread.map_err(during("cannot start the thread that watches the disk's room"))?),
-    })
+    let worker =
+        Worker::start("space", work).map_err(during("cannot start the thread that watches the disk's room"))?;
+    Ok(Watchman { _worker: worker })
 }
 
 struct Watch {
@@ -128,16 +124,6 @@ fn room(dir: &Path) -> std::io::Result<(u64, u64)> {
         disk.f_bavail.saturating_mul(disk.f_frsize),
         disk.f_blocks.saturating_mul(disk.f_frsize),
     ))
-}
-
-impl Drop for Watchman {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic has ended the process already.
-            let _ = thread.join();
-        }
-    }
 }
 
 #[cfg(test)]

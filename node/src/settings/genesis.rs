@@ -140,8 +140,8 @@ pub(crate) fn strangers(values: &Map<String, Value>) -> Vec<Fault> {
     keys::strangers(values.clone())
 }
 
-/// Where to dial peers instead of at their addresses.
-pub(super) fn read_dial(keys: &mut Keys, genesis: Option<&Configuration>) -> BTreeMap<NodeId, String> {
+/// Where to dial peers instead of at their addresses. A peer may be one that joins later.
+pub(super) fn read_dial(keys: &mut Keys) -> BTreeMap<NodeId, String> {
     let mut dial = BTreeMap::new();
     let Some(value) = keys.whole("dial") else { return dial };
     let ValueKind::Array(entries) = &value.kind else {
@@ -159,9 +159,8 @@ pub(super) fn read_dial(keys: &mut Keys, genesis: Option<&Configuration>) -> BTr
             continue;
         }
         let node = table["node"].clone().into_uint().ok().map(NodeId);
-        let node = node.filter(|node| genesis.is_none_or(|genesis| genesis.member(*node).is_some()));
-        let Some(node) = node else {
-            keys.fault_at(&origin_in(entry, "node"), "dial.node", "is not the number of a member");
+        let Some(node) = node.filter(|node| node.0 > 0) else {
+            keys.fault_at(&origin_in(entry, "node"), "dial.node", "is not the number of a node");
             continue;
         };
         let address = table["address"].clone().into_string().unwrap_or_default();

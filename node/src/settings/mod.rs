@@ -229,7 +229,7 @@ impl Settings {
         let introduced = join.as_ref().map(|join| join.introduced.clone());
         // A node that joins is a member of the newest configuration, and perhaps not of the first.
         let members = introduced.as_ref().or(genesis.as_ref());
-        let dial = genesis::read_dial(keys, members);
+        let dial = genesis::read_dial(keys);
         let node = genesis::this_node(keys, node, members);
         if let (Some(join), Some(cluster), Some(node)) = (&join, &cluster, &node)
             && (&join.cluster, join.node) != (cluster, *node)

@@ -198,14 +198,17 @@ fn an_unsafe_quorum_system_is_refused_with_two_disjoint_quorums() {
 }
 
 #[test]
-fn dial_overrides_name_members() {
+fn dial_overrides_name_nodes_that_are_members_or_may_become_so() {
     let sound = format!("{MINIMAL}[[dial]]\nnode = 1\naddress = \"127.0.0.1:9\"\n");
     let settings = Settings::resolve(&layers(&sound)).expect("valid");
     assert_eq!(settings.dial, BTreeMap::from([(NodeId(1), "127.0.0.1:9".to_owned())]));
-    let stranger = sound.replace("[[dial]]\nnode = 1", "[[dial]]\nnode = 2");
+    let later = sound.replace("[[dial]]\nnode = 1", "[[dial]]\nnode = 2");
+    let settings = Settings::resolve(&layers(&later)).expect("valid");
+    assert_eq!(settings.dial, BTreeMap::from([(NodeId(2), "127.0.0.1:9".to_owned())]));
+    let nobody = sound.replace("[[dial]]\nnode = 1", "[[dial]]\nnode = 0");
     assert_eq!(
-        faults(&stranger),
-        ["synod.toml line 15: dial.node is not the number of a member"]
+        faults(&nobody),
+        ["synod.toml line 15: dial.node is not the number of a node"]
     );
 }
 

@@ -1,6 +1,7 @@
 //! A cluster of real processes on loopback: the built binary, its own certificates, its own folders.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod progress;
 pub mod writer;
 
 use std::net::{TcpListener, UdpSocket};

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use node::proto::etcdserverpb::kv_client::KvClient;
 use tokio::task::JoinHandle;
 
-use super::{Cluster, PATIENCE, put};
+use super::{Cluster, progress, put};
 
 /// Clients that run.
 pub struct Writers {
     stop: Arc<AtomicBool>,
-    written: Arc<AtomicUsize>,
+    written: Arc<AtomicU64>,
     tasks: Vec<JoinHandle<BTreeMap<String, String>>>,
 }
 
@@ -21,7 +21,7 @@ impl Writers {
     /// Starts so many clients; each writes one new key after another, with `padding` bytes in its value, through any node
     /// that answers.
     pub fn start(cluster: &Cluster, count: usize, padding: usize) -> Writers {
-        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let endpoints: Vec<String> = cluster.members.iter().map(super::Member::endpoint).collect();
         let tasks = (0..count)
             .map(|client| {
@@ -33,17 +33,8 @@ impl Writers {
     }
 
     /// Waits until so many more writes are acknowledged.
-    pub async fn wait_for(&self, cluster: &Cluster, count: usize) {
-        let target = self.written.load(Ordering::Relaxed) + count;
-        let begin = Instant::now();
-        while self.written.load(Ordering::Relaxed) < target {
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "no writes for {PATIENCE:?}\n{}",
-                cluster.logs()
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    pub async fn wait_for(&self, cluster: &Cluster, count: u64) {
+        progress::wait_for(&self.written, count, cluster).await;
     }
 
     /// Ends them; returns everything that was acknowledged.
@@ -62,7 +53,7 @@ async fn write(
     client: usize,
     padding: usize,
     stop: Arc<AtomicBool>,
-    written: Arc<AtomicUsize>,
+    written: Arc<AtomicU64>,
 ) -> BTreeMap<String, String> {
     let mut clients = Vec::new();
     for endpoint in &endpoints {

@@ -1,0 +1,615 @@
+//! The book: what clients asked and were told, and what follows from it.
+//!
+//! Everything passes one lock, so there is one clock and one order of "ended before that began". Each answer is held at once against
+//! what had been seen when it was asked for (an answer of an older revision is stale); each key is judged when it is closed: by
+//! [`order`](self::order) (the witness: revisions), by search (the black box: [`simulator::linearizable`]) and by
+//! [`once`](self::once) (exactly once). At the end the store is compared with how each key was left.
+
+mod key;
+mod once;
+mod order;
+mod tally;
+mod violation;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::json;
+use simulator::random::Random;
+
+use crate::wire::{Ask, Entry, Outcome, Said, Told};
+use key::{Deed, Key, Kind, Last, Pending, Seen};
+pub(crate) use tally::Tally;
+pub(crate) use violation::Violation;
+
+/// Keys in use at a time.
+const REGISTERS: u64 = 6;
+const LISTS: u64 = 3;
+/// Revisions of acknowledged writes that are remembered: far more than can be written while one operation is under way.
+const REVISIONS: usize = 100_000;
+/// Violations that are kept; the first is what matters.
+const VIOLATIONS: usize = 50;
+
+const REAL_TIME: &str = "answers are not older than what was seen before";
+const UNIQUE: &str = "a revision has one write";
+const KEPT: &str = "what was acknowledged stays";
+
+/// See the module.
+pub(crate) struct Book {
+    start: Instant,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    next_value: u64,
+    next_key: u64,
+    /// Keys by number: those in use, and those to be read once more and judged.
+    keys: BTreeMap<u64, Key>,
+    active: Vec<u64>,
+    closing: VecDeque<u64>,
+    retired: BTreeMap<String, Last>,
+    /// The highest revision that anybody was told.
+    floor: i64,
+    /// Which write has a revision.
+    revisions: BTreeMap<i64, (String, u64)>,
+    /// No new operations: what is open is finished and judged.
+    finishing: bool,
+    measuring: bool,
+    last_done: Instant,
+    tally: Tally,
+    violations: Vec<Violation>,
+    history: Option<BufWriter<File>>,
+}
+
+/// An operation under way.
+pub(crate) struct Job {
+    pub(crate) ask: Ask,
+    pub(crate) client: u64,
+    pub(crate) node: u64,
+    called: u64,
+    floor: i64,
+    parts: Vec<(u64, Pending)>,
+    /// The last read of a key.
+    last: bool,
+}
+
+/// What a client is to do.
+pub(crate) enum Next {
+    Do(Job),
+    Wait,
+    Finished,
+}
+
+/// A key whose last read is done.
+pub(crate) struct Closed {
+    key: Key,
+    entry: Option<Entry>,
+}
+
+/// A closed key's name, and what came of judging it.
+pub(crate) struct Verdict {
+    name: String,
+    judged: key::Judged,
+}
+
+impl Closed {
+    /// Judges it; takes a while.
+    pub(crate) fn judge(self) -> Verdict {
+        Verdict {
+            name: self.key.name.clone(),
+            judged: self.key.judge(self.entry),
+        }
+    }
+}
+
+impl Book {
+    /// An empty book, whose operations are written to a file as well.
+    pub(crate) fn open(history: &Path) -> Result<Book, String> {
+        let file = File::create(history).map_err(|error| format!("cannot write {}: {error}", history.display()))?;
+        let book = Book::empty();
+        book.lock().history = Some(BufWriter::new(file));
+        Ok(book)
+    }
+
+    fn empty() -> Book {
+        let start = Instant::now();
+        let mut inner = Inner {
+            next_value: 1,
+            next_key: 1,
+            keys: BTreeMap::new(),
+            active: Vec::new(),
+            closing: VecDeque::new(),
+            retired: BTreeMap::new(),
+            floor: 0,
+            revisions: BTreeMap::new(),
+            finishing: false,
+            measuring: false,
+            last_done: start,
+            tally: Tally::default(),
+            violations: Vec::new(),
+            history: None,
+        };
+        for number in 0..REGISTERS + LISTS {
+            inner.open_key(if number < REGISTERS { Kind::Register } else { Kind::List });
+        }
+        Book {
+            start,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// What this client is to ask this node next.
+    pub(crate) fn begin(&self, client: u64, node: u64, random: &mut Random) -> Next {
+        let mut inner = self.lock();
+        let Some((ask, deeds, last)) = inner.draw(random) else {
+            return if inner.keys.is_empty() {
+                Next::Finished
+            } else {
+                Next::Wait
+            };
+        };
+        let called = self.now();
+        let floor = inner.floor;
+        let parts = deeds.into_iter().map(|(id, deed)| {
+            let key = inner.keys.get_mut(&id).expect("a key in use");
+            (id, key.begin(client, deed, called))
+        });
+        Next::Do(Job {
+            ask,
+            client,
+            node,
+            called,
+            floor,
+            parts: parts.collect(),
+            last,
+        })
+    }
+
+    /// An operation has ended. A key whose last read this was is handed back, to be judged outside of the lock.
+    pub(crate) fn end(&self, job: &Job, outcome: &Outcome) -> Option<Closed> {
+        let mut inner = self.lock();
+        let at = self.now();
+        inner.write_down(job, outcome, at);
+        inner.count(job, outcome);
+        match outcome {
+            Outcome::Done(told) => inner.done(job, told, at),
+            Outcome::Refused(_) | Outcome::Unknown(_) => {
+                for (id, pending) in &job.parts {
+                    let key = inner.keys.get_mut(id).expect("a key with an open operation");
+                    match outcome {
+                        Outcome::Refused(_) => key.refused(pending),
+                        _ => key.unknown(pending),
+                    }
+                }
+            }
+        }
+        let closed = inner.retire(job, outcome);
+        for (id, _) in &job.parts {
+            inner.close_if_full(*id);
+        }
+        closed
+    }
+
+    /// Notes what came of judging a key.
+    pub(crate) fn absorb(&self, verdict: Verdict) {
+        let mut inner = self.lock();
+        inner.tally.keys += 1;
+        inner.tally.undecided += u64::from(verdict.judged.undecided);
+        inner.retired.insert(verdict.name, verdict.judged.last);
+        for violation in verdict.judged.violations {
+            inner.accuse(violation);
+        }
+    }
+
+    pub(crate) fn accuse(&self, violation: Violation) {
+        self.lock().accuse(violation);
+    }
+
+    /// Notes something in the history file that is no operation.
+    pub(crate) fn note(&self, what: &str) {
+        let at = self.now();
+        let mut inner = self.lock();
+        inner.line(&json!({ "at_us": at, "event": what }));
+    }
+
+    /// From now on, or until now, it counts as an outage if nobody is answered.
+    pub(crate) fn measure(&self, on: bool) {
+        let mut inner = self.lock();
+        inner.pause_ends();
+        inner.measuring = on;
+        inner.last_done = Instant::now();
+    }
+
+    /// No new operations.
+    pub(crate) fn finish(&self) {
+        let mut inner = self.lock();
+        inner.finishing = true;
+        for id in std::mem::take(&mut inner.active) {
+            if inner.keys[&id].open == 0 {
+                inner.closing.push_back(id);
+            }
+        }
+    }
+
+    /// Operations that got done so far.
+    pub(crate) fn done(&self) -> u64 {
+        self.lock().tally.done()
+    }
+
+    pub(crate) fn is_spoilt(&self) -> bool {
+        !self.lock().violations.is_empty()
+    }
+
+    /// Holds everything that is in the store against how each key was left.
+    pub(crate) fn compare(&self, content: &[(String, Entry)]) {
+        let mut inner = self.lock();
+        let found: BTreeMap<&str, &Entry> = content.iter().map(|(key, entry)| (&key[..], entry)).collect();
+        let mut wrong = Vec::new();
+        for (key, last) in &inner.retired {
+            let entry = found.get(&key[..]).copied();
+            if !last.allows(entry) {
+                let text = format!("{key} was left as {:?} and is {entry:?} at the end", last.entry);
+                wrong.push(Violation::new(KEPT, text));
+            }
+        }
+        for key in found.keys().filter(|key| !inner.retired.contains_key(**key)) {
+            wrong.push(Violation::new(
+                KEPT,
+                format!("there is a key {key}, which nobody wrote"),
+            ));
+        }
+        wrong.into_iter().for_each(|violation| inner.accuse(violation));
+    }
+
+    /// Ends the history file; what was counted and found.
+    pub(crate) fn close(&self) -> (Tally, Vec<Violation>) {
+        let mut inner = self.lock();
+        if let Some(history) = &mut inner.history {
+            // A disk that is full is seen in a file that ends early.
+            let _ = history.flush();
+        }
+        (inner.tally.clone(), inner.violations.clone())
+    }
+}
+
+impl Inner {
+    fn open_key(&mut self, kind: Kind) {
+        let id = self.next_key;
+        self.next_key += 1;
+        let name = match kind {
+            Kind::Register => format!("r/{id}"),
+            Kind::List => format!("l/{id}"),
+        };
+        self.keys.insert(id, Key::new(name, kind));
+        self.active.push(id);
+    }
+
+    /// The next request, what it does to which key, and whether it is a key's last read.
+    fn draw(&mut self, random: &mut Random) -> Option<(Ask, Vec<(u64, Deed)>, bool)> {
+        if let Some(id) = self.closing.pop_front() {
+            let key = self.keys[&id].name.clone();
+            return Some((Ask::Get { key, stale: false }, vec![(id, Deed::Read)], true));
+        }
+        if self.finishing {
+            return None;
+        }
+        if random.chance(50) {
+            let all = self.active.iter().map(|id| self.keys[id].name.clone());
+            let deeds = self.active.iter().map(|id| (*id, Deed::Read));
+            return Some((Ask::GetAll(all.collect()), deeds.collect(), false));
+        }
+        let id = *random.pick(&self.active);
+        let value = self.next_value;
+        self.next_value += 1;
+        let (deed, ask) = self.keys[&id].draw(value, random);
+        Some((ask, vec![(id, deed)], false))
+    }
+
+    fn done(&mut self, job: &Job, told: &Told, at: u64) {
+        let stale = job.parts.iter().all(|(_, pending)| pending.deed == Deed::StaleRead);
+        let wrote = match (&told.said, &job.parts[0].1.deed) {
+            (Said::Put | Said::Compared(true), Deed::Write(value) | Deed::WriteIf(value, _) | Deed::Append(value)) => {
+                Some(*value)
+            }
+            (Said::Deleted(true), _) => Some(0),
+            _ => None,
+        };
+        let least = job.floor + i64::from(wrote.is_some());
+        if told.revision < least && !stale {
+            let text = format!(
+                "{:?} at node {} was answered at revision {}, although {} had been seen before it was asked",
+                job.ask, job.node, told.revision, job.floor
+            );
+            self.accuse(Violation::new(REAL_TIME, text));
+        }
+        self.floor = self.floor.max(told.revision);
+        if let Some(value) = wrote {
+            let name = self.keys[&job.parts[0].0].name.clone();
+            let other = self.revisions.insert(told.revision, (name.clone(), value));
+            if let Some(other) = other {
+                let text = format!(
+                    "revision {} is that of {value} in {name} and of {} in {}",
+                    told.revision, other.1, other.0
+                );
+                self.accuse(Violation::new(UNIQUE, text));
+            }
+            if self.revisions.len() > REVISIONS {
+                self.revisions.pop_first();
+            }
+        }
+        for (part, (id, pending)) in job.parts.iter().enumerate() {
+            let seen = match &told.said {
+                Said::Found(found) => Seen::Found(found.get(part).cloned().flatten()),
+                Said::Put | Said::Compared(true) => Seen::Written,
+                Said::Compared(false) => Seen::NotWritten,
+                Said::Deleted(there) => Seen::Deleted(*there),
+            };
+            let key = self.keys.get_mut(id).expect("a key with an open operation");
+            key.done(pending, &seen, told.revision, at);
+        }
+    }
+
+    /// After the last read of a key: the key, or another try later.
+    fn retire(&mut self, job: &Job, outcome: &Outcome) -> Option<Closed> {
+        if !job.last {
+            return None;
+        }
+        let id = job.parts[0].0;
+        let Outcome::Done(Told {
+            said: Said::Found(found),
+            ..
+        }) = outcome
+        else {
+            self.closing.push_back(id);
+            return None;
+        };
+        let key = self.keys.remove(&id).expect("a key that was read");
+        let entry = found.first().cloned().flatten();
+        Some(Closed { key, entry })
+    }
+
+    fn close_if_full(&mut self, id: u64) {
+        let Some(key) = self.keys.get(&id) else { return };
+        let (kind, open) = (key.kind(), key.open);
+        if let Some(place) = self.active.iter().position(|active| *active == id) {
+            if !key.is_full() {
+                return;
+            }
+            self.active.remove(place);
+            self.open_key(kind);
+        }
+        if open == 0 && !self.closing.contains(&id) {
+            self.closing.push_back(id);
+        }
+    }
+
+    fn count(&mut self, job: &Job, outcome: &Outcome) {
+        let kind = match &job.ask {
+            Ask::Get { stale: true, .. } => "read at one node",
+            Ask::Get { .. } => "read",
+            Ask::GetAll(_) => "read of all keys",
+            Ask::Put { .. } => "put",
+            Ask::PutIf { .. } if matches!(job.parts[0].1.deed, Deed::Append(_)) => "append",
+            Ask::PutIf { .. } => "put if",
+            Ask::Delete(_) => "delete",
+        };
+        self.tally.count(kind, outcome);
+        if matches!(outcome, Outcome::Done(_)) && !matches!(job.ask, Ask::Get { stale: true, .. }) {
+            self.pause_ends();
+        }
+    }
+
+    fn pause_ends(&mut self) {
+        if self.measuring {
+            self.tally.longest_pause = self.tally.longest_pause.max(self.last_done.elapsed());
+        }
+        self.last_done = Instant::now();
+    }
+
+    fn accuse(&mut self, violation: Violation) {
+        self.line(&json!({ "violation": &violation }));
+        if self.violations.len() < VIOLATIONS {
+            self.violations.push(violation);
+        }
+    }
+
+    fn write_down(&mut self, job: &Job, outcome: &Outcome, at: u64) {
+        if self.history.is_none() {
+            return;
+        }
+        let (outcome, revision, told) = match outcome {
+            Outcome::Done(told) => ("done", Some(told.revision), format!("{:?}", told.said)),
+            Outcome::Refused(reason) => ("refused", None, reason.clone()),
+            Outcome::Unknown(reason) => ("unknown", None, reason.clone()),
+        };
+        self.line(&json!({
+            "called_us": job.called, "answered_us": at, "client": job.client, "node": job.node,
+            "asked": format!("{:?}", job.ask), "outcome": outcome, "revision": revision, "told": told,
+        }));
+    }
+
+    fn line(&mut self, line: &serde_json::Value) {
+        if let Some(history) = &mut self.history {
+            // As above.
+            let _ = writeln!(history, "{line}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use simulator::random::Concern;
+
+    use super::*;
+
+    /// One store that answers at once, and what it lies about.
+    #[derive(Default)]
+    struct Store {
+        revision: i64,
+        entries: BTreeMap<String, Entry>,
+        lie: Option<Lie>,
+        told: u64,
+    }
+
+    #[derive(Copy, Clone, PartialEq)]
+    enum Lie {
+        LostWrite,
+        DoubledAppend,
+        StaleRead,
+        ReusedRevision,
+        RefusedAndDone,
+    }
+
+    impl Store {
+        fn put(&mut self, key: &str, values: Vec<u64>) {
+            self.revision += 1;
+            let version = self.entries.get(key).map_or(0, |entry| entry.version) + 1;
+            let modified = self.revision;
+            let entry = Entry {
+                values,
+                version,
+                modified,
+            };
+            self.entries.insert(key.to_owned(), entry);
+        }
+
+        fn answer(&mut self, ask: &Ask) -> Outcome {
+            self.told += 1;
+            // Often enough that no lie is hidden by what comes after it, and only once things are going.
+            let lie = self.lie.filter(|_| self.told > 300 && self.told.is_multiple_of(7));
+            let said = match ask {
+                Ask::Get { key, .. } if lie == Some(Lie::StaleRead) => {
+                    let revision = self.revision - 50;
+                    let entry = self.entries.get(key).filter(|entry| entry.modified <= revision);
+                    let said = Said::Found(vec![entry.cloned()]);
+                    return Outcome::Done(Told { revision, said });
+                }
+                Ask::Get { key, .. } => Said::Found(vec![self.entries.get(key).cloned()]),
+                Ask::GetAll(keys) => Said::Found(keys.iter().map(|key| self.entries.get(key).cloned()).collect()),
+                Ask::Put { .. } if lie == Some(Lie::LostWrite) => {
+                    self.revision += 1;
+                    Said::Put
+                }
+                Ask::Put { key, values } => {
+                    self.put(key, values.clone());
+                    match lie {
+                        Some(Lie::RefusedAndDone) => return Outcome::Refused("no leader".to_owned()),
+                        Some(Lie::ReusedRevision) => self.revision -= 1,
+                        _ => {}
+                    }
+                    Said::Put
+                }
+                Ask::PutIf { key, is, values } => {
+                    let entry = self.entries.get(key);
+                    let holds = match is {
+                        crate::wire::If::Version(version) => entry.map_or(0, |entry| entry.version) == *version,
+                        crate::wire::If::Value(value) => entry.is_some_and(|entry| entry.values == [*value]),
+                        crate::wire::If::Modified(at) => entry.is_some_and(|entry| entry.modified == *at),
+                    };
+                    if holds {
+                        let mut values = values.clone();
+                        if lie == Some(Lie::DoubledAppend) && key.starts_with('l') {
+                            values.extend(values.last().copied());
+                        }
+                        self.put(key, values);
+                    }
+                    Said::Compared(holds)
+                }
+                Ask::Delete(key) => {
+                    let there = self.entries.remove(key).is_some();
+                    self.revision += i64::from(there);
+                    Said::Deleted(there)
+                }
+            };
+            let revision = self.revision;
+            Outcome::Done(Told { revision, said })
+        }
+    }
+
+    /// The properties that do not hold after some thousand operations on a store with this lie.
+    fn violated(lie: Option<Lie>) -> Vec<&'static str> {
+        let (book, mut store) = (Book::empty(), Store::default());
+        store.lie = lie;
+        let mut random = Random::new(7, Concern::Workload);
+        for count in 0_u64.. {
+            if count == 4000 {
+                book.finish();
+            }
+            match book.begin(count % 5, 1, &mut random) {
+                Next::Do(job) => {
+                    let outcome = store.answer(&job.ask);
+                    // Now and then an answer is lost.
+                    let outcome = if count.is_multiple_of(41) && !job.last {
+                        Outcome::Unknown("lost".to_owned())
+                    } else {
+                        outcome
+                    };
+                    if let Some(closed) = book.end(&job, &outcome) {
+                        book.absorb(closed.judge());
+                    }
+                }
+                Next::Wait => panic!("nobody else is at work"),
+                Next::Finished => break,
+            }
+        }
+        let content: Vec<_> = store.entries.clone().into_iter().collect();
+        book.compare(&content);
+        let (tally, violations) = book.close();
+        assert!(tally.keys > 20 && tally.undecided == 0, "{tally:?}");
+        let mut properties: Vec<_> = violations.iter().map(|violation| violation.property).collect();
+        properties.sort_unstable();
+        properties.dedup();
+        properties
+    }
+
+    #[test]
+    fn an_honest_store_is_acquitted_and_every_lie_is_found() {
+        assert_eq!(violated(None), <[&str; 0]>::default());
+        for (lie, expected) in [
+            (Lie::LostWrite, "linearizable"),
+            (Lie::DoubledAppend, "appends happen once"),
+            (Lie::StaleRead, REAL_TIME),
+            (Lie::ReusedRevision, UNIQUE),
+            (Lie::RefusedAndDone, "revisions agree with one order"),
+        ] {
+            let found = violated(Some(lie));
+            assert!(found.contains(&expected), "{expected}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_gone_at_the_end_and_what_nobody_wrote_is_found() {
+        let (book, mut store) = (Book::empty(), Store::default());
+        let mut random = Random::new(8, Concern::Workload);
+        for count in 0_u64.. {
+            if count == 500 {
+                book.finish();
+            }
+            let Next::Do(job) = book.begin(1, 1, &mut random) else {
+                break;
+            };
+            if let Some(closed) = book.end(&job, &store.answer(&job.ask)) {
+                book.absorb(closed.judge());
+            }
+        }
+        let mut content: Vec<_> = store.entries.into_iter().collect();
+        book.compare(&content);
+        assert!(!book.is_spoilt());
+        content[0].0 = "other".to_owned();
+        book.compare(&content);
+        let (_, violations) = book.close();
+        assert!(violations.len() == 2 && violations.iter().all(|violation| violation.property == KEPT));
+    }
+}
