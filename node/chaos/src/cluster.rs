@@ -268,7 +268,7 @@ fn settings(plan: &Plan, relay: &Relay, seat: &Seat, seats: &[Seat]) -> Result<S
         seat.ports.clients,
         seat.ports.http,
         keep = plan.keep_slots,
-        most = plan.keep_slots * 4,
+        most = (plan.keep_slots * 4).max(1000),
     )
     .expect("a String");
     if node.0 <= plan.founders {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde_json::json;
@@ -33,6 +33,9 @@ const LISTS: u64 = 3;
 const REVISIONS: usize = 100_000;
 /// Violations that are kept; the first is what matters.
 const VIOLATIONS: usize = 50;
+
+/// How much of a question or an answer is told.
+const LINE: usize = 120;
 
 const REAL_TIME: &str = "answers are not older than what was seen before";
 const UNIQUE: &str = "a revision has one write";
@@ -52,8 +55,9 @@ struct Inner {
     active: Vec<u64>,
     closing: VecDeque<u64>,
     retired: BTreeMap<String, Last>,
-    /// The highest revision that anybody was told.
+    /// The highest revision that anybody was told, and by which answer.
     floor: i64,
+    floor_by: Arc<str>,
     /// Which write has a revision.
     revisions: BTreeMap<i64, (String, u64)>,
     /// No new operations: what is open is finished and judged.
@@ -72,6 +76,7 @@ pub(crate) struct Job {
     pub(crate) node: u64,
     called: u64,
     floor: i64,
+    floor_by: Arc<str>,
     parts: Vec<(u64, Pending)>,
     /// The last read of a key.
     last: bool,
@@ -125,6 +130,7 @@ impl Book {
             closing: VecDeque::new(),
             retired: BTreeMap::new(),
             floor: 0,
+            floor_by: "nobody".into(),
             revisions: BTreeMap::new(),
             finishing: false,
             measuring: false,
@@ -161,7 +167,7 @@ impl Book {
             };
         };
         let called = self.now();
-        let floor = inner.floor;
+        let (floor, floor_by) = (inner.floor, inner.floor_by.clone());
         let parts = deeds.into_iter().map(|(id, deed)| {
             let key = inner.keys.get_mut(&id).expect("a key in use");
             (id, key.begin(client, deed, called))
@@ -172,6 +178,7 @@ impl Book {
             node,
             called,
             floor,
+            floor_by,
             parts: parts.collect(),
             last,
         })
@@ -329,12 +336,18 @@ impl Inner {
         let least = job.floor + i64::from(wrote.is_some());
         if told.revision < least && !stale {
             let text = format!(
-                "{:?} at node {} was answered at revision {}, although {} had been seen before it was asked",
-                job.ask, job.node, told.revision, job.floor
+                "an answer at revision {}, although {} had been seen before it was asked for",
+                told.revision, job.floor
             );
-            self.accuse(Violation::new(REAL_TIME, text));
+            let mut violation = Violation::new(REAL_TIME, text);
+            violation.lines.push(job.floor_by.to_string());
+            violation.lines.push(line(job, told, at));
+            self.accuse(violation);
         }
-        self.floor = self.floor.max(told.revision);
+        if told.revision > self.floor {
+            self.floor = told.revision;
+            self.floor_by = line(job, told, at).into();
+        }
         if let Some(value) = wrote {
             let name = self.keys[&job.parts[0].0].name.clone();
             let other = self.revisions.insert(told.revision, (name.clone(), value));
@@ -446,6 +459,21 @@ impl Inner {
             let _ = writeln!(history, "{line}");
         }
     }
+}
+
+/// An answered operation as a line.
+fn line(job: &Job, told: &Told, at: u64) -> String {
+    let (asked, said) = (format!("{:?}", job.ask), format!("{:?}", told.said));
+    let short = |text: &str| text.chars().take(LINE).collect::<String>();
+    format!(
+        "{:>8} .. {at:<8} client {} at node {}: {} -> {} (revision {})",
+        job.called,
+        job.client,
+        job.node,
+        short(&asked),
+        short(&said),
+        told.revision
+    )
 }
 
 #[cfg(test)]

@@ -109,10 +109,12 @@ impl Order {
                 (Some(_), None) => unreachable!("what was read is among the changes"),
             };
             if !fits {
-                let (shown, from) = shown.map_or((None, 0), |(value, from)| (Some(value), from));
+                let shown = shown.map_or_else(
+                    || "nothing".to_owned(),
+                    |(value, from)| format!("{value} of revision {from}"),
+                );
                 return wrong(format!(
-                    "a read at revision {at} shows {} of revision {from}, although revision {} wrote {}",
-                    name(shown),
+                    "a read at revision {at} shows {shown}, although revision {} wrote {}",
                     newest.0,
                     name(newest.1)
                 ));
@@ -177,10 +179,7 @@ mod tests {
     fn what_does_not_agree_is_found() {
         for (reads, text) in [
             (vec![(25, Some(shows(1, 10)))], "although revision 20 wrote 2"),
-            (
-                vec![(25, None)],
-                "shows nothing of revision 0, although revision 20 wrote 2",
-            ),
+            (vec![(25, None)], "shows nothing, although revision 20 wrote 2"),
             (vec![(25, Some(shows(9, 22)))], "which nobody wrote"),
             (vec![(25, Some(shows(3, 22)))], "refused as certainly not done"),
             (vec![(25, Some(shows(2, 22)))], "was done at revision 20"),
