@@ -10,7 +10,8 @@
 //! in it. [`Configuration::new`] lays the members out, compiles the spec to a pair of [`Rule`]s (trees of thresholds, the
 //! one form everything else works on), proves that they always meet ([`validity`]) and compiles them once more to bit
 //! masks. There is no other way to get a [`Configuration`], decoding included, so nobody further up checks again.
-//! [`resilience`] and [`latency`] tell the operator what a configuration buys and what it costs, [`Fate`] and [`Obstacle`] what
+//! [`resilience`] and [`latency`] tell the operator what a configuration buys and what it costs,
+//! [`Configuration::slack`] what is left of that when some members do not answer, [`Fate`] and [`Obstacle`] what
 //! it means to go from one to the next.
 //!
 //! What is not here: Paxos, ballots, slots, clocks, the network. Whom to ask first is not here either: which sets count is
@@ -35,6 +36,7 @@ mod node_set;
 mod proposal;
 pub mod resilience;
 mod rule;
+mod slack;
 mod spec;
 mod spec_text;
 mod system;

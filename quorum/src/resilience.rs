@@ -67,6 +67,27 @@ pub const FATAL_SETS: u64 = 4096;
 /// # Panics
 /// If there are more than 64 units, or they overlap, or a member of the rule is in none of them.
 pub fn tolerance(rule: &Rule, units: &[NodeSet]) -> Result<Tolerance, TooMany> {
+    let fatal = fatal_losses(rule, units);
+    let listed = minimal_quorums(&fatal, FATAL_SETS).map(|mut sets| {
+        sets.sort_by_key(|set| set.len());
+        sets.into_iter()
+            .map(|set| set.iter().map(usize::from).collect())
+            .collect()
+    });
+    Ok(Tolerance {
+        survives: fewest(&fatal, units)? - 1,
+        fatal: listed,
+    })
+}
+
+/// How many of `units` may be lost, whichever they are, while the rule can still be satisfied. The fatal sets are not
+/// listed, so this is cheap for rules in which no member repeats.
+pub(crate) fn survives(rule: &Rule, units: &[NodeSet]) -> Result<u32, TooMany> {
+    Ok(fewest(&fatal_losses(rule, units), units)? - 1)
+}
+
+/// Which sets of units are fatal if they are lost, as a rule over positions in `units`.
+fn fatal_losses(rule: &Rule, units: &[NodeSet]) -> Rule {
     assert!(
         units.len() <= NodeSet::CAPACITY,
         "{} units do not fit in a set",
@@ -83,19 +104,13 @@ pub fn tolerance(rule: &Rule, units: &[NodeSet]) -> Result<Tolerance, TooMany> {
         }
     }
     let name = |member: u8| unit_of[usize::from(member)].expect("every member of the rule is in a unit");
-    let fatal = rule.dual().renamed(&name).simplified();
-    let smallest = smallest_quorum(&fatal, NodeSet::first(units.len() as u8))?;
-    let smallest = smallest.expect("the loss of every unit is fatal").len();
-    let listed = minimal_quorums(&fatal, FATAL_SETS).map(|mut sets| {
-        sets.sort_by_key(|set| set.len());
-        sets.into_iter()
-            .map(|set| set.iter().map(usize::from).collect())
-            .collect()
-    });
-    Ok(Tolerance {
-        survives: smallest as u32 - 1,
-        fatal: listed,
-    })
+    rule.dual().renamed(&name).simplified()
+}
+
+/// The size of a smallest fatal set.
+fn fewest(fatal: &Rule, units: &[NodeSet]) -> Result<u32, TooMany> {
+    let smallest = smallest_quorum(fatal, NodeSet::first(units.len() as u8))?;
+    Ok(smallest.expect("the loss of every unit is fatal").len() as u32)
 }
 
 /// What puts acknowledged data at risk (R7): a value counts as chosen when it is on the disks of a phase 2 quorum, and
