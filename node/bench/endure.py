@@ -116,8 +116,9 @@ def panel(title, unit, lines, seconds, top):
             parts.append(f'<text x="{WIDTH - 200 + 64 * index}" y="{top - 8}" class="tick" fill="{colour}">{name}</text>')
     for share in (0, 0.25, 0.5, 0.75, 1):
         at = seconds * share
-        label = f"{at / 60:g} min" if seconds >= 120 else f"{at:g} s"
-        parts.append(f'<text x="{x(at):.1f}" y="{top + HEIGHT + 14}" class="tick" text-anchor="middle">{label}</text>')
+        label = f"{at / 60:.0f} min" if seconds >= 120 else f"{at:.0f} s"
+        anchor = "end" if share == 1 else "middle"
+        parts.append(f'<text x="{x(at):.1f}" y="{top + HEIGHT + 14}" class="tick" text-anchor="{anchor}">{label}</text>')
     return "\n".join(parts)
 
 

@@ -5,7 +5,7 @@
     check.py --jar tla2tools.jar --trace FILE... [--rejected FILE...]
 
 Every .cfg begins with what it is; `Expect P` names the property that TLC must find violated, and without it nothing may
-be. TLC gets one worker, so that the numbers of states repeat, and as many instances run side by side as there are cores.
+be. `Module M` names another module than the folder's usual one. TLC gets one worker, so that the numbers of states repeat, and as many instances run side by side as there are cores.
 """
 
 import argparse
@@ -92,9 +92,9 @@ def configured(folder, large):
     for config in sorted((HERE / folder).rglob("*.cfg")):
         if folder == "instances" and config.parent.name not in size:
             continue
-        expect = re.search(r"^\\\* Expect (\w+)", config.read_text(), re.M)
+        said = dict(re.findall(r"^\\\* (Expect|Module) (\w+)", config.read_text(), re.M))
         name = str(config.relative_to(HERE).with_suffix(""))
-        yield Task(name, module, config, HERE, expect.group(1) if expect else "", word)
+        yield Task(name, said.get("Module", module), config, HERE, said.get("Expect", ""), word)
 
 
 def traced(path, rejected, scratch):
