@@ -82,6 +82,13 @@ pub(crate) struct Job {
     last: bool,
 }
 
+/// A request, what it does to which key, and whether it is a key's last read.
+struct Draft {
+    ask: Ask,
+    deeds: Vec<(u64, Deed)>,
+    last: bool,
+}
+
 /// What a client is to do.
 pub(crate) enum Next {
     Do(Job),
@@ -159,7 +166,7 @@ impl Book {
     /// What this client is to ask this node next.
     pub(crate) fn begin(&self, client: u64, node: u64, random: &mut Random) -> Next {
         let mut inner = self.lock();
-        let Some((ask, deeds, last)) = inner.draw(random) else {
+        let Some(Draft { ask, deeds, last }) = inner.draw(random) else {
             return if inner.keys.is_empty() {
                 Next::Finished
             } else {
@@ -303,11 +310,15 @@ impl Inner {
         self.active.push(id);
     }
 
-    /// The next request, what it does to which key, and whether it is a key's last read.
-    fn draw(&mut self, random: &mut Random) -> Option<(Ask, Vec<(u64, Deed)>, bool)> {
+    /// The next request, if there is anything to do.
+    fn draw(&mut self, random: &mut Random) -> Option<Draft> {
         if let Some(id) = self.closing.pop_front() {
             let key = self.keys[&id].name.clone();
-            return Some((Ask::Get { key, stale: false }, vec![(id, Deed::Read)], true));
+            return Some(Draft {
+                ask: Ask::Get { key, stale: false },
+                deeds: vec![(id, Deed::Read)],
+                last: true,
+            });
         }
         if self.finishing {
             return None;
@@ -315,13 +326,21 @@ impl Inner {
         if random.chance(50) {
             let all = self.active.iter().map(|id| self.keys[id].name.clone());
             let deeds = self.active.iter().map(|id| (*id, Deed::Read));
-            return Some((Ask::GetAll(all.collect()), deeds.collect(), false));
+            return Some(Draft {
+                ask: Ask::GetAll(all.collect()),
+                deeds: deeds.collect(),
+                last: false,
+            });
         }
         let id = *random.pick(&self.active);
         let value = self.next_value;
         self.next_value += 1;
         let (deed, ask) = self.keys[&id].draw(value, random);
-        Some((ask, vec![(id, deed)], false))
+        Some(Draft {
+            ask,
+            deeds: vec![(id, deed)],
+            last: false,
+        })
     }
 
     fn done(&mut self, job: &Job, told: &Told, at: u64) {

@@ -36,7 +36,7 @@ impl Lives {
     async fn strike(&mut self) -> Result<(), String> {
         let millis = Duration::from_millis;
         let kind = self.random.below(100);
-        let Some(victim) = self.victim(kind % 2 == 0).await else {
+        let Some(victim) = self.victim(kind.is_multiple_of(2)).await else {
             return Ok(());
         };
         match kind {
