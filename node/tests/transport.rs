@@ -217,11 +217,31 @@ async fn three_nodes_exchange_frames_of_all_classes_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_or_stops_refuses_no_peer() {
+    let office = Office::open(CLUSTER);
+    let one = Node::start(settings(1, office.credentials(&identity(1)))).await;
+    let two = Node::start(settings(2, office.credentials(&identity(2)))).await;
+    two.meet(&[(1, one.port())]);
+    // Long enough for a dial to arrive; if it comes later, the test is only easier.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!two.transport.is_connected(NodeId(1)), "node 1 knows nobody yet");
+    one.meet(&[(2, two.port())]);
+    one.connected(2).await;
+    two.connected(1).await;
+    one.transport.shutdown().await;
+    until("node 2 notices", || !two.transport.is_connected(NodeId(1))).await;
+    for node in [&one, &two] {
+        assert_eq!(node.metric("synod_peer_rejections_total", &[]), 0.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreign_authority_is_refused_and_counted_on_both_sides() {
     let (ours, theirs) = (Office::open(CLUSTER), Office::open(CLUSTER));
     let one = Node::start(settings(1, ours.credentials(&identity(1)))).await;
     // The stranger trusts our authority, so that only its own certificate is at fault.
     let stranger = Node::start(settings(2, theirs.credentials_trusting(&identity(2), &ours.ca()))).await;
+    stranger.meet(&[]);
     one.meet(&[(2, stranger.port())]);
     one.counts("synod_peer_rejections_total", "unknown_ca").await;
     stranger.meet(&[(1, one.port())]);
@@ -237,6 +257,7 @@ async fn a_wrong_identity_is_refused_and_counted() {
     let office = Office::open(CLUSTER);
     let one = Node::start(settings(1, office.credentials(&identity(1)))).await;
     let three = Node::start(settings(3, office.credentials(&identity(3)))).await;
+    three.meet(&[]);
     // Node 1 is told that node 2 lives where node 3 does.
     one.meet(&[(2, three.port())]);
     one.counts("synod_peer_rejections_total", "wrong_identity").await;

@@ -33,6 +33,10 @@ pub(super) async fn accept<E: From<Inbound> + Send + 'static>(
     inbound: mpsc::Sender<E>,
 ) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    // Peers that dial a node that reads its disk are no strangers: they wait until it knows who they are.
+    if shared.acquainted.subscribe().wait_for(|known| *known).await.is_err() {
+        return;
+    }
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else {
             return;
@@ -64,6 +68,11 @@ async fn admit(shared: &Arc<Shared>, incoming: Incoming) -> Option<(NodeId, Conn
             return None;
         }
     };
+    if *shared.stopping.borrow() {
+        // Its links are gone already, so everybody would look like a stranger.
+        connection.close(CLOSE_SHUTDOWN, b"shutting down");
+        return None;
+    }
     let peer = match judge(shared, &connection) {
         Ok(peer) => peer,
         Err(rejection) => {

@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) repeats: Repeats,
     pub(super) stopping: watch::Sender<bool>,
+    /// Whether this node has been told who its peers are; before, it cannot tell a peer from a stranger.
+    pub(super) acquainted: watch::Sender<bool>,
     /// Gone after a shutdown: the socket closes with the last handle to it.
     endpoint: Mutex<Option<Endpoint>>,
     /// Written only when membership changes; read for every frame, for a few instructions.
@@ -59,7 +61,8 @@ struct Running {
 }
 
 impl Transport {
-    /// Binds the socket, starts to listen and dials every peer. Must be called within a tokio runtime.
+    /// Binds the socket and dials every peer. Must be called within a tokio runtime. Nobody is let in, or refused, before
+    /// the peers are known: from the settings, or by the first [`Transport::set_peers`].
     ///
     /// Frames from peers go to `inbound`, whose bound is the back-pressure. Its item may be [`Inbound`] itself or any
     /// type made from it, such as the receiver's own event.
@@ -93,11 +96,14 @@ impl Transport {
             metrics,
             repeats: Repeats::default(),
             stopping: watch::Sender::new(false),
+            acquainted: watch::Sender::new(false),
             links: RwLock::default(),
             accepted: Mutex::default(),
         });
         let transport = Self { shared };
-        transport.set_peers(&peers);
+        if !peers.is_empty() {
+            transport.set_peers(&peers);
+        }
         tokio::spawn(acceptor::accept(transport.shared.clone(), endpoint, inbound));
         Ok(transport)
     }
@@ -133,6 +139,8 @@ impl Transport {
             let task = tokio::spawn(link.clone().run(self.shared.clone()));
             links.insert(peer.node, Running { link, task });
         }
+        drop(links);
+        self.shared.acquainted.send_replace(true);
     }
 
     /// Hands a frame over for sending. Never blocks, and works from any thread, inside the runtime or not.
