@@ -112,31 +112,6 @@ fn the_journal_replays_what_the_state_missed() {
 }
 
 #[test]
-fn a_store_that_was_not_finished_is_made_anew_and_one_that_was_used_never_is() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let live = dir.path().join("live");
-    Store::create(&live, &identity()).expect("an empty folder");
-    let mark = live.join("unfinished");
-    assert!(!mark.exists());
-    // Killed before the journal had its name.
-    std::fs::write(&mark, "").expect("a file");
-    std::fs::rename(live.join("journal"), live.join("journal.new")).expect("it is there");
-    assert!(!Store::exists(&live));
-    Store::create(&live, &identity()).expect("what is left is of no account");
-    // Killed after that: it is whole, and no longer unfinished once it was opened.
-    std::fs::write(&mark, "").expect("a file");
-    assert!(Store::exists(&live));
-    assert!(Store::create(&live, &identity()).is_err());
-    let (mut store, heard) = open(&live).expect("a fresh store");
-    run(&mut store, &heard, 1..=5);
-    drop(store);
-    assert!(!mark.exists());
-    std::fs::remove_dir_all(live.join("journal")).expect("it is there");
-    assert!(Store::exists(&live), "a journal that is lost is no new node's");
-    assert!(Store::create(&live, &identity()).is_err() && open(&live).is_err());
-}
-
-#[test]
 fn a_journal_and_a_state_that_do_not_fit_are_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let live = dir.path().join("live");

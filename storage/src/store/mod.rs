@@ -4,7 +4,7 @@ mod state;
 
 pub(crate) use state::CONDEMNED;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use paxos::Recovered;
@@ -80,24 +80,19 @@ pub enum StoreError {
     },
 }
 
-/// Lies in a folder whose store is being made.
-const UNFINISHED: &str = "unfinished";
-
 /// Where the state keeps whose it is.
 const OWNER: &[u8] = b"i";
 
 impl Store {
-    /// Whether there is something in the folder that [`Store::open`] should be asked to open: it is neither a new node's, nor that
-    /// of a node that ended while its store was being made.
+    /// Whether there is something in the folder that [`Store::open`] should be asked to open: it is not a new node's.
     #[must_use]
     pub fn exists(dir: &Path) -> bool {
-        fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some()) && !is_unfinished(dir)
+        fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some())
     }
 
-    /// Makes an empty store for a new node in `dir`, which must be empty or not exist, or hold what is left of an earlier attempt
-    /// that was cut short.
+    /// Makes an empty store for a new node in `dir`, which must be empty or not exist.
     ///
-    /// The journal gets its name last, so a folder that is marked as unfinished and has no journal was never used.
+    /// The journal is made last: a folder without one was never used.
     ///
     /// # Errors
     /// [`StoreError`]; what was in the folder is untouched.
@@ -106,21 +101,17 @@ impl Store {
             dir: dir.to_owned(),
             reason: error.to_string(),
         };
-        if Store::exists(dir) {
+        fs::create_dir_all(dir).map_err(folder)?;
+        if fs::read_dir(dir).map_err(folder)?.next().is_some() {
             return Err(StoreError::NotEmpty { dir: dir.to_owned() });
         }
-        begin(dir).map_err(folder)?;
         let tables = RocksTables::open(&state_dir(dir), true, StateSettings::default())?;
         let mut batch = tables.batch(128);
         put_owner(&mut batch, identity);
         tables.write(batch)?;
         tables.flush()?;
-        let made = dir.join("journal.new");
-        Journal::create(&made, identity)?;
-        fs::rename(made, journal_dir(dir))
-            .and_then(|()| sync(dir))
-            .and_then(|()| finish(dir))
-            .map_err(folder)
+        Journal::create(&journal_dir(dir), identity)?;
+        Ok(())
     }
 
     /// Opens the store in `dir` if its journal is whole and belongs to `expected`.
@@ -140,11 +131,6 @@ impl Store {
         registry: &Registry,
     ) -> Result<Store, StoreError> {
         let journal = Journal::open(&journal_dir(dir), expected, settings.journal, hooks, registry)?;
-        // From here on a journal that is missing has been lost.
-        finish(dir).map_err(|error| StoreError::Folder {
-            dir: dir.to_owned(),
-            reason: error.to_string(),
-        })?;
         let tables = state::open(dir, expected, settings.state, &journal)?;
         let installed = installed(&tables)?;
         let machine = Machine::open(tables, settings.head_cache_bytes)?;
@@ -167,37 +153,6 @@ impl Store {
     pub fn condemn_state(dir: &Path, why: &str) -> std::io::Result<()> {
         state::condemn(dir, why)
     }
-}
-
-/// Whether a store was being made here, and nobody can have used it.
-fn is_unfinished(dir: &Path) -> bool {
-    dir.join(UNFINISHED).exists() && !journal_dir(dir).exists()
-}
-
-/// Marks the folder as one whose store is being made, and removes what an earlier attempt left.
-fn begin(dir: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(dir)?;
-    File::create(dir.join(UNFINISHED))?.sync_all()?;
-    sync(dir)?;
-    for file in fs::read_dir(dir)? {
-        let file = file?;
-        if file.file_type()?.is_dir() {
-            fs::remove_dir_all(file.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes the mark, if it is there.
-fn finish(dir: &Path) -> std::io::Result<()> {
-    match fs::remove_file(dir.join(UNFINISHED)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.and_then(|()| sync(dir)),
-    }
-}
-
-fn sync(dir: &Path) -> std::io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Writes down whose the state is.
