@@ -204,6 +204,11 @@ impl Filesystem for Mounted {
         self.name(path, reply, move |disk| disk.remove(parent.0, &name, true));
     }
 
+    /// Names and files are one here. Whoever would rather have a second name than a copy makes the copy.
+    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(Errno::EOPNOTSUPP);
+    }
+
     fn rename(
         &self,
         _: &Request,

@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::journal::{self, Identity, JournalFindings};
 use crate::machine::StateFindings;
 use crate::snapshot::installed;
-use crate::store::{CONDEMNED, foreign, journal_dir, owner, state_dir};
+use crate::store::{CONDEMNED, Found, MAKING, Store, foreign, journal_dir, owner, state_dir};
 use crate::tables::{RocksTables, TablesError};
 
 /// What a data folder holds, and what is to be done about it.
@@ -74,6 +74,12 @@ pub enum InspectError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Its making was interrupted.
+    #[error("{} holds a data folder whose making was interrupted, and on which no node ever ran: start the node with --bootstrap, which makes it again", dir.display())]
+    HalfMade {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A node runs on it.
     #[error("{} is in use by {}: stop it first, a node checks its own disk while it runs", dir.display(), holder.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
     InUse {
@@ -110,6 +116,9 @@ impl Inspection {
     /// [`InspectError`] if nothing can be said; whatever is wrong with the data is part of the result instead.
     pub fn of(dir: &Path, looked: &mut dyn FnMut(Looked)) -> Result<Inspection, InspectError> {
         let (journal, state) = (journal_dir(dir), state_dir(dir));
+        if Store::found(dir) == Found::HalfMade {
+            return Err(InspectError::HalfMade { dir: dir.to_owned() });
+        }
         if !journal.exists() && !state.exists() {
             return Err(InspectError::Missing { dir: dir.to_owned() });
         }
@@ -305,6 +314,8 @@ fn leftovers(dir: &Path) -> Result<Vec<Leftover>, InspectError> {
         .map(|name| {
             let what = if name == "incoming" {
                 "a snapshot that was being fetched; the next start installs it if it is complete, and removes it otherwise"
+            } else if name == MAKING {
+                "where the folder was made; the next start removes it"
             } else if name == CONDEMNED {
                 "says that the state is to be fetched again at the next start"
             } else if name.starts_with("state") {

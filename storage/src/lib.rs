@@ -29,6 +29,8 @@
 //! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: sessions (X1), leases.
 
 #[cfg(feature = "rocks")]
+mod background;
+#[cfg(feature = "rocks")]
 mod inspect;
 #[cfg(feature = "rocks")]
 pub mod journal;
@@ -42,4 +44,4 @@ pub mod tables;
 #[cfg(feature = "rocks")]
 pub use inspect::{InspectError, Inspection, Leftover, Looked, Verdict};
 #[cfg(feature = "rocks")]
-pub use store::{Store, StoreError, StoreSettings};
+pub use store::{Found, Store, StoreError, StoreSettings};

@@ -9,6 +9,12 @@ use std::sync::OnceLock;
 /// A place between two effects on the disk.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Step {
+    /// A new data folder is made, and its parts do not have their names.
+    Made,
+    /// The state of a new data folder has its name, the journal does not.
+    StateNamed,
+    /// All of a new data folder has its name, and where it was made is still there.
+    JournalNamed,
     /// The journal is about to write and sync a batch.
     Commit,
     /// The batch is durable, and nothing is said about it.
@@ -33,11 +39,28 @@ pub enum Step {
     Flush,
     /// The tables are durable; the core does not know.
     Flushed,
+    /// A file with rows of a peer's state is written, and more are to come.
+    RowsWritten,
+    /// All rows of a peer's state are in tables, and these are not synced.
+    Built,
+    /// The tables are whole and synced, and do not have their name.
+    BuiltSynced,
+    /// They have their name: the next start installs them.
+    Staged,
+    /// A state that was staged is about to take the place of the present one.
+    Exchange,
+    /// It has, and that is not synced.
+    Exchanged,
+    /// It has durably, and the old state is still there.
+    Installed,
 }
 
 impl Step {
-    /// All steps, in the order in which a write meets them.
-    pub const ALL: [Step; 12] = [
+    /// All steps.
+    pub const ALL: [Step; 22] = [
+        Step::Made,
+        Step::StateNamed,
+        Step::JournalNamed,
         Step::Commit,
         Step::Synced,
         Step::Released,
@@ -50,6 +73,13 @@ impl Step {
         Step::TableWritten,
         Step::Flush,
         Step::Flushed,
+        Step::RowsWritten,
+        Step::Built,
+        Step::BuiltSynced,
+        Step::Staged,
+        Step::Exchange,
+        Step::Exchanged,
+        Step::Installed,
     ];
 }
 

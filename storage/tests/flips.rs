@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use common::folder::{copy, entry_of};
 use common::{await_write, ballot, hooks, identity, write};
-use paxos::{Batch, Command as Logged, CommandId, Entry, Record, Slot, Value};
+use paxos::{Entry, Record, Slot};
 use prometheus::Registry;
-use quorum::NodeId;
 use storage::journal::{Journal, JournalSettings};
-use storage::machine::{Command, Machine, Put};
+use storage::machine::Machine;
 use storage::tables::{RocksTables, StateSettings, Step, Tables};
 use storage::{Store, StoreSettings};
 
@@ -53,24 +53,7 @@ fn entry(slot: u64) -> Entry {
             (word >> 33) as u8
         })
         .collect();
-    let put = Put {
-        key: format!("key {}", slot % 70).into(),
-        value: value.into(),
-        ..Put::default()
-    };
-    let id = CommandId {
-        origin: NodeId(1),
-        boot: 1,
-        sequence: slot,
-    };
-    let command = Logged {
-        id,
-        payload: Command::Put(put).encode(),
-    };
-    Entry {
-        slot: Slot(slot),
-        value: Value::Commands(Batch::pack(&[command])),
-    }
+    entry_of(slot, format!("key {}", slot % 70), value)
 }
 
 /// Makes the data folder of a node that was killed in the middle of its work.
@@ -105,17 +88,15 @@ fn make(dir: &Path) {
     copy(live.path(), dir);
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for file in std::fs::read_dir(from).expect("the folder") {
-        let file = file.expect("a file");
-        let target = to.join(file.file_name());
-        if file.file_type().expect("a type").is_dir() {
-            copy(&file.path(), &target);
-        } else {
-            std::fs::copy(file.path(), target).expect("a copy");
-        }
-    }
+/// A folder in memory, if there is such a place: each flip opens a folder of its own, and what is synced there is of no use.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.exists() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    made.expect("a folder")
 }
 
 /// What the judges compare: names and bytes of everything that a node could say or answer.
@@ -221,7 +202,7 @@ struct Flip {
 impl Original {
     fn read(dir: &Path) -> Original {
         let fresh = |read: fn(&Path) -> Result<Content, String>| {
-            let scratch = tempfile::tempdir().expect("a folder");
+            let scratch = scratch();
             copy(dir, scratch.path());
             read(scratch.path()).expect("the folder is whole")
         };
@@ -236,7 +217,7 @@ impl Original {
     /// Flips a bit and judges.
     fn judge(&self, flip: &Flip) -> Outcome {
         let judged = |read: fn(&Path) -> Result<Content, String>, expected: &Content, part: Option<&str>| {
-            let scratch = tempfile::tempdir().expect("a folder");
+            let scratch = scratch();
             match part {
                 Some(part) => copy(&self.dir.join(part), &scratch.path().join(part)),
                 None => copy(&self.dir, scratch.path()),

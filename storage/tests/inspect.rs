@@ -3,76 +3,26 @@
 mod common;
 
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
 
-use common::{Said, await_write, hooks, identity, write};
-use paxos::{Batch, Command as Logged, CommandId, Entry, Record, Slot, Value};
-use prometheus::Registry;
+use common::folder::{self, copy, run};
+use common::{Said, identity};
+use paxos::Slot;
 use quorum::NodeId;
-use storage::machine::{Command, Put};
 use storage::{InspectError, Inspection, Store, StoreSettings, Verdict};
 
-fn entry(slot: u64) -> Entry {
-    let put = Put {
-        key: format!("key {}", slot % 30).into(),
-        value: slot.to_string().repeat(20).into(),
-        ..Put::default()
-    };
-    let id = CommandId {
-        origin: NodeId(1),
-        boot: 1,
-        sequence: slot,
-    };
-    let command = Logged {
-        id,
-        payload: Command::Put(put).encode(),
-    };
-    Entry {
-        slot: Slot(slot),
-        value: Value::Commands(Batch::pack(&[command])),
-    }
-}
-
-fn open(dir: &Path) -> (Store, std::sync::mpsc::Receiver<Said>) {
-    let (hooks, heard) = hooks();
-    let store = Store::open(dir, &identity(), StoreSettings::default(), hooks, &Registry::new());
-    (store.expect("a whole store"), heard)
+fn open(dir: &Path) -> (Store, Receiver<Said>) {
+    folder::open(dir, StoreSettings::default()).expect("a whole store")
 }
 
 /// A data folder with so many slots, all of them chosen and applied; the state has a file for the first `flushed`.
 fn folder(dir: &Path, slots: u64, flushed: u64) {
     Store::create(dir, &identity()).expect("an empty folder");
     let (mut store, heard) = open(dir);
-    for slot in 1..=slots {
-        let Entry { value, .. } = entry(slot);
-        let learned = Record::Learned {
-            slot: Slot(slot),
-            value,
-        };
-        let records = vec![learned, Record::Chosen(Slot(slot))];
-        store.journal.submit(vec![write(slot, records)]).expect("a short queue");
-        await_write(&heard, slot);
-        store
-            .machine
-            .apply(&[entry(slot)], |_| false, |_, _| {})
-            .expect("a healthy disk");
-        if slot == flushed {
-            assert_eq!(store.machine.flusher().flush(), Ok(Slot(slot)));
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for file in std::fs::read_dir(from).expect("the folder") {
-        let file = file.expect("a file");
-        let target = to.join(file.file_name());
-        if file.file_type().expect("a type").is_dir() {
-            copy(&file.path(), &target);
-        } else {
-            std::fs::copy(file.path(), target).expect("a copy");
-        }
-    }
+    run(&mut store, &heard, 1..=flushed);
+    assert_eq!(store.machine.flusher().flush(), Ok(Slot(flushed)));
+    run(&mut store, &heard, flushed + 1..=slots);
 }
 
 /// Everything below a folder: names, times of change, content.

@@ -5,12 +5,13 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 
-use common::{await_write, ballot, hooks, identity, voted, write};
-use paxos::{Batch, ClusterId, Command as Logged, CommandId, Entry, Logged as InJournal, Record, Slot, Value};
-use prometheus::Registry;
+use common::folder::{self, copy, entry, run};
+use common::{Said, await_write, ballot, identity, voted, write};
+use paxos::{ClusterId, Entry, Logged, Record, Slot};
 use quorum::{Epoch, NodeId};
-use storage::machine::{Command, Machine, Progress, Put};
+use storage::machine::{Machine, Progress};
 use storage::snapshot::{Origin, RocksSink, RocksSinkOptions, Source, Staging};
 use storage::tables::{MemoryTables, StateSettings, Tables};
 use storage::{Store, StoreError, StoreSettings};
@@ -24,34 +25,12 @@ fn open(dir: &Path) -> Result<Store, StoreError> {
     open_and_hear(dir).map(|(store, _)| store)
 }
 
-fn open_and_hear(dir: &Path) -> Result<(Store, std::sync::mpsc::Receiver<common::Said>), StoreError> {
-    let (hooks, heard) = hooks();
+fn open_and_hear(dir: &Path) -> Result<(Store, Receiver<Said>), StoreError> {
     let settings = StoreSettings {
         state: SETTINGS,
         ..StoreSettings::default()
     };
-    Store::open(dir, &identity(), settings, hooks, &Registry::new()).map(|store| (store, heard))
-}
-
-fn entry(slot: u64) -> Entry {
-    let put = Put {
-        key: format!("key {}", slot % 10).into(),
-        value: slot.to_string().repeat(20).into(),
-        ..Put::default()
-    };
-    let id = CommandId {
-        origin: NodeId(1),
-        boot: 1,
-        sequence: slot,
-    };
-    let command = Logged {
-        id,
-        payload: Command::Put(put).encode(),
-    };
-    Entry {
-        slot: Slot(slot),
-        value: Value::Commands(Batch::pack(&[command])),
-    }
+    folder::open(dir, settings)
 }
 
 /// A peer that has applied this many slots.
@@ -89,38 +68,10 @@ fn stage(dir: &Path, peer: &Machine<MemoryTables>, pieces: Option<u64>) {
 fn learner(dir: &Path) {
     Store::create(dir, &identity()).expect("an empty folder");
     let (mut store, heard) = open_and_hear(dir).expect("a fresh store");
-    for slot in 1..=20 {
-        let Entry { value, .. } = entry(slot);
-        let records = vec![
-            Record::Learned {
-                slot: Slot(slot),
-                value,
-            },
-            Record::Chosen(Slot(slot)),
-        ];
-        store.journal.submit(vec![write(slot, records)]).expect("a short queue");
-        await_write(&heard, slot);
-        store
-            .machine
-            .apply(&[entry(slot)], |_| false, |_, _| {})
-            .expect("a healthy disk");
-    }
+    run(&mut store, &heard, 1..=20);
     let records = vec![voted(30, 2), voted(130, 2), Record::Promised(ballot(3))];
     store.journal.submit(vec![write(21, records)]).expect("a short queue");
     await_write(&heard, 21);
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for file in fs::read_dir(from).expect("the folder") {
-        let file = file.expect("a file");
-        let target = to.join(file.file_name());
-        if file.file_type().expect("a type").is_dir() {
-            copy(&file.path(), &target);
-        } else {
-            fs::copy(file.path(), target).expect("a copy");
-        }
-    }
 }
 
 /// The store has the peer's state of slot 100 and goes on from there like the peer.
@@ -135,7 +86,7 @@ fn assert_installed(dir: &Path) {
         assert_eq!(recovered.promised, ballot(3), "the promise stays");
         let log: Vec<_> = recovered.log.iter().map(|(slot, logged)| (slot.0, logged)).collect();
         assert!(
-            matches!(log[..], [(130, InJournal::Voted(at, _))] if *at == ballot(2)),
+            matches!(log[..], [(130, Logged::Voted(at, _))] if *at == ballot(2)),
             "the vote above stays: {log:?}"
         );
         assert!(!dir.join("incoming").exists() && !dir.join("state.damaged").exists());

@@ -3,62 +3,18 @@
 mod common;
 
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 
-use common::{await_write, hooks, identity, write};
-use paxos::{Batch, Command as Logged, CommandId, Entry, Record, Slot, Value};
-use prometheus::Registry;
+use common::folder::{copy, open, run};
+use common::{Said, identity};
+use paxos::{Entry, Slot};
 use quorum::NodeId;
 use storage::journal::OpenError;
-use storage::machine::{Command, Progress, Put};
-use storage::{Store, StoreError, StoreSettings};
+use storage::machine::Progress;
+use storage::{Found, InspectError, Inspection, Store, StoreError, StoreSettings};
 
-fn open(dir: &Path) -> Result<(Store, std::sync::mpsc::Receiver<common::Said>), StoreError> {
-    let (hooks, heard) = hooks();
-    Ok((
-        Store::open(dir, &identity(), StoreSettings::default(), hooks, &Registry::new())?,
-        heard,
-    ))
-}
-
-fn entry(slot: u64) -> Entry {
-    let put = Put {
-        key: format!("key {}", slot % 10).into(),
-        value: slot.to_string().into(),
-        ..Put::default()
-    };
-    let id = CommandId {
-        origin: NodeId(1),
-        boot: 1,
-        sequence: slot,
-    };
-    let command = Logged {
-        id,
-        payload: Command::Put(put).encode(),
-    };
-    Entry {
-        slot: Slot(slot),
-        value: Value::Commands(Batch::pack(&[command])),
-    }
-}
-
-/// Journals and applies these slots.
-fn run(store: &mut Store, heard: &std::sync::mpsc::Receiver<common::Said>, slots: std::ops::RangeInclusive<u64>) {
-    for slot in slots {
-        let Entry { value, .. } = entry(slot);
-        let records = vec![
-            Record::Learned {
-                slot: Slot(slot),
-                value,
-            },
-            Record::Chosen(Slot(slot)),
-        ];
-        store.journal.submit(vec![write(slot, records)]).expect("a short queue");
-        await_write(heard, slot);
-        store
-            .machine
-            .apply(&[entry(slot)], |_| false, |_, _| {})
-            .expect("a healthy disk");
-    }
+fn open_store(dir: &Path) -> Result<(Store, Receiver<Said>), StoreError> {
+    open(dir, StoreSettings::default())
 }
 
 /// Applies what the core would: everything recovered, up to what is chosen.
@@ -80,33 +36,20 @@ fn replay(store: &mut Store) -> Progress {
     store.machine.progress()
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for file in std::fs::read_dir(from).expect("the folder") {
-        let file = file.expect("a file");
-        let target = to.join(file.file_name());
-        if file.file_type().expect("a type").is_dir() {
-            copy(&file.path(), &target);
-        } else {
-            std::fs::copy(file.path(), target).expect("a copy");
-        }
-    }
-}
-
 #[test]
 fn the_journal_replays_what_the_state_missed() {
     let dir = tempfile::tempdir().expect("a folder");
     let (live, crashed) = (dir.path().join("live"), dir.path().join("crashed"));
-    assert!(!Store::exists(&live));
+    assert_eq!(Store::found(&live), Found::Nothing);
     Store::create(&live, &identity()).expect("an empty folder");
-    assert!(Store::exists(&live));
-    let (mut store, heard) = open(&live).expect("a fresh store");
+    assert_eq!(Store::found(&live), Found::Something);
+    let (mut store, heard) = open_store(&live).expect("a fresh store");
     run(&mut store, &heard, 1..=50);
     assert_eq!(store.machine.flusher().flush(), Ok(Slot(50)));
     run(&mut store, &heard, 51..=80);
     let before = store.machine.progress();
     copy(&live, &crashed);
-    let (mut store, _heard) = open(&crashed).expect("what a crash leaves");
+    let (mut store, _heard) = open_store(&crashed).expect("what a crash leaves");
     assert_eq!((store.recovered.applied, store.recovered.chosen), (Slot(50), Slot(80)));
     assert_eq!(replay(&mut store), before);
 }
@@ -116,29 +59,14 @@ fn a_journal_and_a_state_that_do_not_fit_are_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let live = dir.path().join("live");
     Store::create(&live, &identity()).expect("an empty folder");
-    let (mut store, heard) = open(&live).expect("a fresh store");
+    let (mut store, heard) = open_store(&live).expect("a fresh store");
     run(&mut store, &heard, 1..=20);
     drop(store);
     let old = dir.path().join("old");
     copy(&live, &old);
-    let (mut store, heard) = open(&live).expect("a whole store");
+    let (mut store, heard) = open_store(&live).expect("a whole store");
     replay(&mut store);
-    for slot in 21..=40 {
-        let Entry { value, .. } = entry(slot);
-        let records = vec![
-            Record::Learned {
-                slot: Slot(slot),
-                value,
-            },
-            Record::Chosen(Slot(slot)),
-        ];
-        store.journal.submit(vec![write(slot, records)]).expect("a short queue");
-        await_write(&heard, slot);
-        store
-            .machine
-            .apply(&[entry(slot)], |_| false, |_, _| {})
-            .expect("a healthy disk");
-    }
+    run(&mut store, &heard, 21..=40);
     store.machine.flusher().flush().expect("a healthy disk");
     drop(store);
 
@@ -146,7 +74,7 @@ fn a_journal_and_a_state_that_do_not_fit_are_refused() {
     let mixed = dir.path().join("mixed");
     copy(&live.join("state"), &mixed.join("state"));
     copy(&old.join("journal"), &mixed.join("journal"));
-    let Err(StoreError::Journal(OpenError::Damaged { what, .. })) = open(&mixed).map(|_| ()) else {
+    let Err(StoreError::Journal(OpenError::Damaged { what, .. })) = open_store(&mixed).map(|_| ()) else {
         panic!("an old journal was taken")
     };
     assert!(what.contains("slot 21 is missing"), "{what}");
@@ -161,7 +89,7 @@ fn a_journal_and_a_state_that_do_not_fit_are_refused() {
     let foreign = dir.path().join("foreign");
     copy(&other.join("state"), &foreign.join("state"));
     copy(&live.join("journal"), &foreign.join("journal"));
-    let Err(StoreError::Foreign { what, .. }) = open(&foreign).map(|_| ()) else {
+    let Err(StoreError::Foreign { what, .. }) = open_store(&foreign).map(|_| ()) else {
         panic!("another node's state was taken")
     };
     assert_eq!(what, "its node is 9, not 2");
@@ -172,7 +100,59 @@ fn a_journal_and_a_state_that_do_not_fit_are_refused() {
     ));
     std::fs::remove_dir_all(mixed.join("journal")).expect("the folder");
     assert!(matches!(
-        open(&mixed).map(|_| ()),
+        open_store(&mixed).map(|_| ()),
         Err(StoreError::Journal(OpenError::Missing { .. }))
+    ));
+}
+
+#[test]
+fn a_half_made_folder_is_told_from_one_that_lost_its_journal() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let whole = dir.path().join("whole");
+    Store::create(&whole, &identity()).expect("an empty folder");
+    assert!(!whole.join("making").exists());
+    let half = |name: &str, made: &[&str], named: &[&str]| {
+        let half = dir.path().join(name);
+        std::fs::create_dir_all(half.join("making")).expect("a folder");
+        for part in made {
+            copy(&whole.join(part), &half.join("making").join(part));
+        }
+        for part in named {
+            copy(&whole.join(part), &half.join(part));
+        }
+        half
+    };
+    for (name, made, named) in [
+        ("just begun", &[][..], &[][..]),
+        ("no journal", &["state"], &[]),
+        ("no names", &["state", "journal"], &[]),
+        ("one name", &["journal"], &["state"]),
+    ] {
+        let half = half(name, made, named);
+        assert_eq!(Store::found(&half), Found::HalfMade, "{name}");
+        let Err(error) = open_store(&half) else {
+            panic!("{name}: it was opened")
+        };
+        assert_eq!(error, StoreError::HalfMade { dir: half.clone() });
+        assert!(error.to_string().contains("--bootstrap"), "{error}");
+        let looked = Inspection::of(&half, &mut |_| {}).expect_err("nothing to look at");
+        assert_eq!(looked, InspectError::HalfMade { dir: half.clone() });
+        Store::create(&half, &identity()).expect("it is made again");
+        open_store(&half).expect("a fresh store");
+    }
+    // Complete, but for what was left to tidy up.
+    let half = half("both names", &[], &["state", "journal"]);
+    assert!(matches!(
+        Store::create(&half, &identity()),
+        Err(StoreError::NotEmpty { .. })
+    ));
+    open_store(&half).expect("a fresh store");
+    assert!(!half.join("making").exists());
+    // A6: whoever has lost its journal may not make another.
+    std::fs::remove_dir_all(half.join("journal")).expect("a folder");
+    assert_eq!(Store::found(&half), Found::Something);
+    assert!(matches!(
+        Store::create(&half, &identity()),
+        Err(StoreError::NotEmpty { .. })
     ));
 }

@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use paxos::{ClusterId, Slot};
-use storage::Store;
 use storage::journal::Identity;
 use storage::machine::is_governance;
 use storage::snapshot::{RocksSink, RocksSinkOptions, Staging};
 use storage::tables::StateSettings;
+use storage::{Found, Store};
 
 use super::file::{Facts, read};
 
@@ -20,7 +20,7 @@ use super::file::{Facts, read};
 /// # Errors
 /// A sentence; `dir` is not there then, or is as it was.
 pub fn restore(file: &Path, dir: &Path, identity: &Identity) -> Result<Facts, String> {
-    if Store::exists(dir) {
+    if Store::found(dir) != Found::Nothing {
         return Err(format!(
             "{} is not empty: a state is restored only into a new folder",
             dir.display()

@@ -3,8 +3,9 @@
 use paxos::{Address, Input};
 use prometheus::Registry;
 use storage::journal::{Hooks, Identity};
-use storage::{Store, StoreSettings};
+use storage::{Found, Store, StoreSettings};
 use tokio::sync::mpsc;
+use tracing::info;
 
 use super::{Failure, during};
 use crate::driver::{Happening, Outbound};
@@ -30,18 +31,20 @@ pub(super) fn open(
 ) -> Result<Store, Failure> {
     let dir = &settings.data_dir;
     let identity = identity(settings, me);
-    match (Store::exists(dir), bootstrap) {
-        (true, true) => {
+    match (Store::found(dir), bootstrap || settings.introduced.is_some()) {
+        (Found::Something, _) if bootstrap => {
             return Err(Failure(format!(
                 "{} holds a node's data already: leave out --bootstrap to start that node again",
                 dir.display()
             )));
         }
-        (false, _) if settings.introduced.is_some() => {
+        (found @ (Found::Nothing | Found::HalfMade), true) => {
+            if found == Found::HalfMade {
+                info!(dir = %dir.display(), "the making of the data folder was interrupted: it is made again");
+            }
             Store::create(dir, &identity).map_err(during("cannot make the data folder"))?;
         }
-        (false, true) => Store::create(dir, &identity).map_err(during("cannot make the data folder"))?,
-        (false, false) => {
+        (Found::Nothing, false) => {
             return Err(Failure(format!(
                 "there is no data in {}. If this is a founder of a new cluster, start it with --bootstrap. If its disk was lost, \
                  it must not vote again under its old identity: it would have forgotten what it promised. Ask a running node to \
@@ -52,7 +55,8 @@ pub(super) fn open(
                 me.node
             )));
         }
-        (true, false) => {}
+        // What is half-made is refused there, with a sentence.
+        (Found::Something, _) | (Found::HalfMade, false) => {}
     }
     let mut told = StoreSettings::default();
     told.journal.sync_delay = settings.sync_delay;

@@ -26,6 +26,7 @@ use super::error::OpenError;
 use super::identity::{FORMAT, Format, Found, Identity};
 use super::synced::{self, SyncedMark};
 use super::{JournalSettings, tail};
+use crate::background;
 
 const LOG: &[u8; 4] = b"log/";
 /// Behind every entry.
@@ -135,11 +136,12 @@ impl RocksEngine {
         self.write(batch)
     }
 
-    /// Makes a batch durable, and then says that it is.
+    /// Makes a batch durable, and then says that it is. A5: that one of the engine's own threads failed is as final.
     fn write(&self, batch: WriteBatch) -> Result<(), String> {
         self.db
             .write_opt(batch, &self.synced)
             .map_err(|error| error.to_string())?;
+        background::sound(&self.db)?;
         self.with_mark(|mark| mark.raise(self.db.latest_sequence_number()))
     }
 

@@ -150,6 +150,11 @@ impl<T: Tables> Reader<T> {
         self.shared.tables.live_size()
     }
 
+    /// Ends whatever takes long on other threads; see [`Tables::interrupt`].
+    pub fn interrupt(&self) {
+        self.shared.tables.interrupt();
+    }
+
     /// The tables underneath.
     #[must_use]
     pub fn tables(&self) -> &T {

@@ -14,6 +14,7 @@ use super::header::Summary;
 use super::installed;
 use super::staging::Sink;
 use crate::journal::Identity;
+use crate::step::{Step, reached};
 use crate::store::{incoming_dir, put_owner};
 use crate::tables::rocks::{failed, options};
 use crate::tables::{RocksTables, StateSettings, Tables, TablesError};
@@ -78,10 +79,13 @@ impl<'o> RocksSink<'o> {
     }
 
     fn finish_file(&mut self) -> Result<(), TablesError> {
-        match self.writer.take() {
-            Some(mut writer) => writer.finish().map_err(|error| failed(&self.place, "written", &error)),
-            None => Ok(()),
+        if let Some(mut writer) = self.writer.take() {
+            writer
+                .finish()
+                .map_err(|error| failed(&self.place, "written", &error))?;
+            reached(Step::RowsWritten);
         }
+        Ok(())
     }
 
     /// The tables, closed, in a folder that does not have its name yet.
@@ -96,7 +100,20 @@ impl<'o> RocksSink<'o> {
         tables.write(batch)?;
         tables.flush()?;
         drop(tables);
+        reached(Step::Built);
         Ok(building)
+    }
+}
+
+impl RocksSink<'_> {
+    /// Makes what was built durable, and then gives it its name.
+    fn name(&self, building: &Path) -> std::io::Result<()> {
+        sync_files(building)?;
+        fs::remove_dir_all(self.place.join("rows"))?;
+        reached(Step::BuiltSynced);
+        fs::rename(building, self.place.join("state"))?;
+        sync(&self.place)?;
+        self.place.parent().map_or(Ok(()), sync)
     }
 }
 
@@ -132,12 +149,8 @@ impl Sink for RocksSink<'_> {
     fn finish(mut self, summary: &Summary) -> Result<Slot, TablesError> {
         let slot = summary.header.progress.applied;
         let building = self.build(slot)?;
-        let done = sync_files(&building)
-            .and_then(|()| fs::remove_dir_all(self.place.join("rows")))
-            .and_then(|()| fs::rename(&building, self.place.join("state")))
-            .and_then(|()| sync(&self.place))
-            .and_then(|()| self.place.parent().map_or(Ok(()), sync));
-        done.map_err(|error| unwritable(&self.place, &error))?;
+        self.name(&building).map_err(|error| unwritable(&self.place, &error))?;
+        reached(Step::Staged);
         Ok(slot)
     }
 }

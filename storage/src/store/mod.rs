@@ -1,10 +1,12 @@
 //! A node's data folder: journal and state, opened together.
 
+mod making;
 mod state;
 
+pub use making::Found;
+pub(crate) use making::MAKING;
 pub(crate) use state::CONDEMNED;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use paxos::Recovered;
@@ -62,6 +64,12 @@ pub enum StoreError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Its making was interrupted.
+    #[error("the making of the data folder {} was interrupted, and no node ever ran on it: start the node with --bootstrap, which makes it again", dir.display())]
+    HalfMade {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The state is another node's than the journal.
     #[error("the state in {} belongs to another node than the journal beside it: {what}", dir.display())]
     Foreign {
@@ -84,34 +92,19 @@ pub enum StoreError {
 const OWNER: &[u8] = b"i";
 
 impl Store {
-    /// Whether there is something in the folder that [`Store::open`] should be asked to open: it is not a new node's.
+    /// What there is in the folder `dir`.
     #[must_use]
-    pub fn exists(dir: &Path) -> bool {
-        fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some())
+    pub fn found(dir: &Path) -> Found {
+        making::found(dir)
     }
 
-    /// Makes an empty store for a new node in `dir`, which must be empty or not exist.
-    ///
-    /// The journal is made last: a folder without one was never used.
+    /// Makes an empty store for a new node in `dir`, which must be empty, not exist, or be [half-made](Found::HalfMade). It is
+    /// there whole and durably, or [`Store::open`] refuses what there is.
     ///
     /// # Errors
-    /// [`StoreError`]; what was in the folder is untouched.
+    /// [`StoreError`]; what a node ever ran on is untouched.
     pub fn create(dir: &Path, identity: &Identity) -> Result<(), StoreError> {
-        let folder = |error: std::io::Error| StoreError::Folder {
-            dir: dir.to_owned(),
-            reason: error.to_string(),
-        };
-        fs::create_dir_all(dir).map_err(folder)?;
-        if fs::read_dir(dir).map_err(folder)?.next().is_some() {
-            return Err(StoreError::NotEmpty { dir: dir.to_owned() });
-        }
-        let tables = RocksTables::open(&state_dir(dir), true, StateSettings::default())?;
-        let mut batch = tables.batch(128);
-        put_owner(&mut batch, identity);
-        tables.write(batch)?;
-        tables.flush()?;
-        Journal::create(&journal_dir(dir), identity)?;
-        Ok(())
+        making::make(dir, identity)
     }
 
     /// Opens the store in `dir` if its journal is whole and belongs to `expected`.
@@ -130,7 +123,14 @@ impl Store {
         hooks: Hooks,
         registry: &Registry,
     ) -> Result<Store, StoreError> {
+        if Store::found(dir) == Found::HalfMade {
+            return Err(StoreError::HalfMade { dir: dir.to_owned() });
+        }
         let journal = Journal::open(&journal_dir(dir), expected, settings.journal, hooks, registry)?;
+        making::finish(dir).map_err(|error| StoreError::Folder {
+            dir: dir.to_owned(),
+            reason: error.to_string(),
+        })?;
         let tables = state::open(dir, expected, settings.state, &journal)?;
         let installed = installed(&tables)?;
         let machine = Machine::open(tables, settings.head_cache_bytes)?;

@@ -25,6 +25,7 @@ use crate::journal::{Identity, Journal};
 use crate::machine::Progress;
 use crate::snapshot::installed;
 use crate::snapshot::rocks::{remove, sync};
+use crate::step::{Step, reached};
 use crate::tables::{RocksTables, StateSettings, Tables, TablesError};
 
 /// A file in the data folder that says why the state is to be fetched again at the next start.
@@ -130,15 +131,19 @@ fn fetched(
 /// The fetched state takes the place of the present one, atomically and durably.
 fn exchange(dir: &Path) -> std::io::Result<()> {
     let (fetched, present) = (incoming_dir(dir).join("state"), state_dir(dir));
+    reached(Step::Exchange);
     if present.exists() {
         renameat_with(CWD, &fetched, CWD, &present, RenameFlags::EXCHANGE)?;
     } else {
         fs::rename(&fetched, &present)?;
     }
+    reached(Step::Exchanged);
     // What was said against the old state was not said against this one.
     remove_file(&dir.join(CONDEMNED))?;
     sync(&incoming_dir(dir))?;
-    sync(dir)
+    sync(dir)?;
+    reached(Step::Installed);
+    Ok(())
 }
 
 /// Sets what is there aside, and makes an empty state.

@@ -112,6 +112,10 @@ pub trait Tables: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Has every scan that is under way on another thread, and every [`reclaim`](Tables::reclaim), end soon with
+    /// [`TablesError::Closing`], and every later one at once: for tables that nobody shall keep open.
+    fn interrupt(&self) {}
+
     /// Bytes on disk, or in memory if there is no disk; about.
     fn size(&self) -> u64;
 
@@ -182,6 +186,9 @@ pub enum TablesError {
         /// The newest that this build reads.
         known: u8,
     },
+    /// The node ends, and does not wait for whoever reads much.
+    #[error("the state is being closed")]
+    Closing,
     /// What was read is not what the state machine writes.
     #[error("the state is damaged: {what}")]
     Damaged {

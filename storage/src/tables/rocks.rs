@@ -1,6 +1,7 @@
 //! Tables in RocksDB, without its write-ahead log.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, CompactOptions, DB, DBCompressionType, DBRawIterator,
@@ -8,6 +9,7 @@ use rocksdb::{
 };
 
 use super::{Finder, Frozen, SUFFIX, Step, TableBatch, Tables, TablesError};
+use crate::background;
 
 /// How much memory the state's tables take.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -41,6 +43,7 @@ pub struct RocksTables {
     db: DB,
     place: PathBuf,
     unlogged: WriteOptions,
+    interrupted: AtomicBool,
 }
 
 impl RocksTables {
@@ -60,6 +63,7 @@ impl RocksTables {
             db,
             place: dir.to_owned(),
             unlogged,
+            interrupted: AtomicBool::new(false),
         })
     }
 
@@ -71,6 +75,7 @@ impl RocksTables {
             db,
             place: dir.to_owned(),
             unlogged: WriteOptions::default(),
+            interrupted: AtomicBool::new(false),
         })
     }
 
@@ -117,6 +122,59 @@ impl RocksTables {
 
     fn failed(&self, verb: &'static str, error: &rocksdb::Error) -> TablesError {
         failed(&self.place, verb, error)
+    }
+
+    /// Shows the keys from `from` on and before `to` with the cursor that `open` makes, as `visit` directs.
+    fn walk<'c>(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
+        open: impl FnOnce(ReadOptions) -> DBRawIterator<'c>,
+    ) -> Result<(), TablesError> {
+        if to.is_some_and(|to| from >= to) {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to);
+        }
+        let mut cursor = open(options);
+        cursor.seek(from);
+        while let Some((key, value)) = cursor.item() {
+            if self.interrupted.load(Ordering::Relaxed) {
+                return Err(TablesError::Closing);
+            }
+            match visit(key, value) {
+                Step::Next => cursor.next(),
+                Step::Seek(target) => {
+                    assert!(
+                        target.as_slice() > key,
+                        "a scan goes forward: to {target:?} from {key:?}"
+                    );
+                    cursor.seek(target);
+                }
+                Step::Stop => return Ok(()),
+            }
+        }
+        cursor.status().map_err(|error| self.failed("read", &error))
+    }
+
+    /// A5: whether RocksDB's own threads have failed to write.
+    fn sound(&self) -> Result<(), TablesError> {
+        let Err(reason) = background::sound(&self.db) else {
+            return Ok(());
+        };
+        // If RocksDB has not got over it, it answers every write with the reason, be there anything to write or not.
+        self.db
+            .write_opt(WriteBatch::default(), &self.unlogged)
+            .map_err(|error| self.failed("written", &error))?;
+        Err(TablesError::Engine {
+            place: self.place.display().to_string(),
+            verb: "written",
+            reason,
+        })
     }
 
     fn property(&self, name: &str) -> u64 {
@@ -189,39 +247,6 @@ pub(crate) fn options(settings: StateSettings) -> Options {
     options
 }
 
-/// Shows the keys from `from` on and before `to` with a cursor, as `visit` directs.
-fn walk<'db>(
-    from: &[u8],
-    to: Option<&[u8]>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
-    open: impl FnOnce(ReadOptions) -> DBRawIterator<'db>,
-) -> Result<(), rocksdb::Error> {
-    if to.is_some_and(|to| from >= to) {
-        return Ok(());
-    }
-    let mut options = ReadOptions::default();
-    options.set_total_order_seek(true);
-    if let Some(to) = to {
-        options.set_iterate_upper_bound(to);
-    }
-    let mut cursor = open(options);
-    cursor.seek(from);
-    while let Some((key, value)) = cursor.item() {
-        match visit(key, value) {
-            Step::Next => cursor.next(),
-            Step::Seek(target) => {
-                assert!(
-                    target.as_slice() > key,
-                    "a scan goes forward: to {target:?} from {key:?}"
-                );
-                cursor.seek(target);
-            }
-            Step::Stop => return Ok(()),
-        }
-    }
-    cursor.status()
-}
-
 /// A state of [`RocksTables`] that RocksDB keeps until this is dropped.
 pub struct FrozenRocks<'t> {
     snapshot: Snapshot<'t>,
@@ -235,13 +260,12 @@ impl Frozen for FrozenRocks<'_> {
         to: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
     ) -> Result<(), TablesError> {
-        let walked = walk(from, to, visit, |mut options| {
+        self.tables.walk(from, to, visit, |mut options| {
             // What clients read stays in the cache, and the disk is read in large pieces.
             options.fill_cache(false);
             options.set_readahead_size(READ_AHEAD);
             self.snapshot.raw_iterator_opt(options)
-        });
-        walked.map_err(|error| self.tables.failed("read", &error))
+        })
     }
 }
 
@@ -276,8 +300,7 @@ impl Tables for RocksTables {
         to: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
     ) -> Result<(), TablesError> {
-        let walked = walk(from, to, visit, |options| self.db.raw_iterator_opt(options));
-        walked.map_err(|error| self.failed("read", &error))
+        self.walk(from, to, visit, |options| self.db.raw_iterator_opt(options))
     }
 
     fn scan_through(
@@ -286,11 +309,10 @@ impl Tables for RocksTables {
         to: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Step,
     ) -> Result<(), TablesError> {
-        let walked = walk(from, to, visit, |mut options| {
+        self.walk(from, to, visit, |mut options| {
             options.fill_cache(false);
             self.db.raw_iterator_opt(options)
-        });
-        walked.map_err(|error| self.failed("read", &error))
+        })
     }
 
     fn freeze(&self) -> FrozenRocks<'_> {
@@ -303,7 +325,8 @@ impl Tables for RocksTables {
     fn write(&self, batch: WriteBatch) -> Result<(), TablesError> {
         self.db
             .write_opt(batch, &self.unlogged)
-            .map_err(|error| self.failed("written", &error))
+            .map_err(|error| self.failed("written", &error))?;
+        self.sound()
     }
 
     fn flush(&self) -> Result<(), TablesError> {
@@ -311,7 +334,8 @@ impl Tables for RocksTables {
         options.set_wait(true);
         self.db
             .flush_opt(&options)
-            .map_err(|error| self.failed("flushed", &error))
+            .map_err(|error| self.failed("flushed", &error))?;
+        self.sound()
     }
 
     fn reclaim(&self) -> Result<(), TablesError> {
@@ -319,9 +343,18 @@ impl Tables for RocksTables {
         options.set_exclusive_manual_compaction(false);
         options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
         let all: Option<&[u8]> = None;
-        // It says nothing about how it went; a disk that fails shows at the next flush.
+        // It says nothing about how it went.
         self.db.compact_range_opt(all, all, &options);
-        Ok(())
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(TablesError::Closing);
+        }
+        self.sound()
+    }
+
+    fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+        // A compaction that somebody waits for ends by this; it waits for none.
+        self.db.cancel_all_background_work(false);
     }
 
     fn size(&self) -> u64 {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod folder;
+
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 

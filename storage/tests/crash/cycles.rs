@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use storage::step::Step;
 
 use crate::faulty_disk::FaultyDisk;
-use crate::lone::{BOOT, FOLDER, STEP};
+use crate::lone::{BOOT, FOLDER, STAGE, STEP};
 use crate::model::Model;
 
 /// Where the child keeps its data.
@@ -42,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) acknowledged: u64,
     pub(crate) votes: u64,
     pub(crate) compared: u64,
+    /// Starts with a state that had been staged.
+    pub(crate) installed: u64,
     pub(crate) dropped_writes: u64,
     pub(crate) dropped_bytes: u64,
     pub(crate) torn: u64,
@@ -52,8 +54,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} cycles, {} puts acknowledged and {} votes released; lost: 0, contradictions: 0 (compared in {} lives)",
-            self.cycles, self.acknowledged, self.votes, self.compared
+            "{} cycles, {} puts acknowledged and {} votes released, {} states installed; lost: 0, contradictions: 0 (compared \
+             in {} lives)",
+            self.cycles, self.acknowledged, self.votes, self.installed, self.compared
         )?;
         if self.dropped_writes + self.torn + self.dropped_names > 0 {
             writeln!(
@@ -105,6 +108,30 @@ const ABORT: i32 = 6;
 /// How long the parent waits for something that may never come, such as a rare step, before it kills.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How long it waits for what must come, on a machine that has much else to do.
+const LONG: Duration = Duration::from_secs(300);
+
+/// After so many cycles a new store takes the place of the old one: what a state has collected makes every life longer.
+const RENEW: u64 = 100;
+
+/// What a step belongs to.
+#[derive(PartialEq, Eq)]
+enum Work {
+    Making,
+    Running,
+    Staging,
+    Installing,
+}
+
+fn work(step: Step) -> Work {
+    match step {
+        Step::Made | Step::StateNamed | Step::JournalNamed => Work::Making,
+        Step::RowsWritten | Step::Built | Step::BuiltSynced | Step::Staged => Work::Staging,
+        Step::Exchange | Step::Exchanged | Step::Installed => Work::Installing,
+        _ => Work::Running,
+    }
+}
+
 impl Cycles {
     pub(crate) fn new(place: Place, seed: u64, kills: Vec<Kill>) -> Cycles {
         Cycles {
@@ -118,11 +145,13 @@ impl Cycles {
     }
 
     pub(crate) fn report(&self) -> Report {
+        let (so_far, model) = (&self.report, &self.model);
         Report {
-            acknowledged: self.model.acknowledged,
-            votes: self.model.votes_released,
-            compared: self.model.lives_told,
-            ..self.report.clone()
+            acknowledged: so_far.acknowledged + model.acknowledged,
+            votes: so_far.votes + model.votes_released,
+            compared: so_far.compared + model.lives_told,
+            installed: so_far.installed + model.installed,
+            ..so_far.clone()
         }
     }
 
@@ -138,6 +167,10 @@ impl Cycles {
     /// The first contradiction.
     pub(crate) fn run(&mut self, cycles: u64) -> Result<(), String> {
         for cycle in 0..cycles {
+            if cycle > 0 && cycle % RENEW == 0 {
+                self.compare()?;
+                self.renew();
+            }
             let kill = self.kills[usize::try_from(cycle).expect("few") % self.kills.len()];
             self.model.begin();
             let death = match kill {
@@ -153,11 +186,23 @@ impl Cycles {
                 println!("{}", self.report());
             }
         }
+        self.compare()
+    }
+
+    /// A new store, of which nothing is known.
+    fn renew(&mut self) {
+        self.report = self.report();
+        self.model = Model::default();
+        std::fs::remove_dir_all(self.folder().join("store")).expect("it is there");
+    }
+
+    /// A last life, which tells what is there.
+    fn compare(&mut self) -> Result<(), String> {
         self.model.begin();
         let compared = self.model.lives_told;
-        let mut life = self.start(None);
+        let mut life = self.start(None, false);
         while self.model.lives_told == compared {
-            if !self.listen(&life)? {
+            if !self.listen(&life, LONG)? {
                 return Err("the last life was refused: it ended without telling what is there".to_owned());
             }
         }
@@ -165,7 +210,8 @@ impl Cycles {
     }
 
     fn die_at_moment(&mut self) -> Result<String, String> {
-        let mut life = self.start(None);
+        let stage = self.random.below(4) == 0;
+        let mut life = self.start(None, stage);
         let lines = match self.random.below(3) {
             0 => {
                 let moment = Duration::from_micros(self.random.below(60_000));
@@ -176,7 +222,7 @@ impl Cycles {
             _ => self.random.below(30_000),
         };
         for _ in 0..lines {
-            if !self.listen(&life)? {
+            if !self.listen(&life, LONG)? {
                 return Err("the child ended before it was killed".to_owned());
             }
         }
@@ -188,20 +234,36 @@ impl Cycles {
         })
     }
 
-    /// Each step in turn; rare ones at their first occasions.
+    /// Each step of a store that was made; rare ones at their first occasions.
     fn die_at_step(&mut self) -> Result<String, String> {
-        let step = Step::ALL[usize::try_from(self.random.below(Step::ALL.len() as u64)).expect("few")];
+        let steps: Vec<Step> = Step::ALL
+            .into_iter()
+            .filter(|step| work(*step) != Work::Making)
+            .collect();
+        let step = steps[usize::try_from(self.random.below(steps.len() as u64)).expect("few")];
         let occasion = 1 + match step {
-            Step::Trimmed | Step::Reclaim | Step::Reclaimed => 0,
+            Step::Commit | Step::Synced | Step::Released | Step::Persisted => self.soon_or_late(),
+            Step::Apply | Step::TableWrite | Step::TableWritten => self.soon_or_late(),
             Step::Flush | Step::Flushed => self.random.below(8),
-            _ => {
-                let few = self.random.below(2) == 0;
-                self.random.below(if few { 4 } else { 100 })
-            }
+            _ => 0,
         };
-        let mut life = self.start(Some(format!("{step:?} {occasion}")));
+        if work(step) == Work::Installing {
+            self.stage()?;
+        }
+        self.die_at(step, occasion)
+    }
+
+    fn soon_or_late(&mut self) -> u64 {
+        let few = self.random.below(2) == 0;
+        self.random.below(if few { 4 } else { 100 })
+    }
+
+    pub(crate) fn die_at(&mut self, step: Step, occasion: u64) -> Result<String, String> {
+        let mut life = self.start(Some(format!("{step:?} {occasion}")), work(step) == Work::Staging);
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE && self.listen(&life)? {}
+        // A store that is made meets all steps of that.
+        let patience = if work(step) == Work::Making { LONG } else { PATIENCE };
+        while begun.elapsed() < patience && self.listen(&life, patience)? {}
         let aborted = self.end(&mut life)?.signal() == Some(ABORT);
         Ok(if aborted {
             format!("{step:?}")
@@ -210,14 +272,35 @@ impl Cycles {
         })
     }
 
+    /// A life that leaves a copy of its state to be installed.
+    fn stage(&mut self) -> Result<(), String> {
+        let staged = self.model.staged;
+        let mut life = self.start(None, true);
+        while self.model.staged == staged {
+            if !self.listen(&life, LONG)? {
+                return Err("the child ended before it had staged its state".to_owned());
+            }
+        }
+        self.end(&mut life)?;
+        self.forget();
+        self.model.begin();
+        Ok(())
+    }
+
     fn die_by_power_cut(&mut self) -> Result<String, String> {
         let changes = match self.random.below(3) {
             0 => self.random.below(60),
             1 => self.random.below(600),
             _ => self.random.below(6000),
         };
+        let stage = self.random.below(4) == 0;
+        self.die_after(changes, stage)
+    }
+
+    /// The power of the disk is gone after so many changes.
+    pub(crate) fn die_after(&mut self, changes: u64, stage: bool) -> Result<String, String> {
         self.disk().order(&format!("cut {changes}"));
-        let mut life = self.start(None);
+        let mut life = self.start(None, stage);
         while self.listen_cut(&life)? {}
         self.end(&mut life)?;
         Ok("power-cut".to_owned())
@@ -231,7 +314,7 @@ impl Cycles {
     }
 
     /// The disk forgets, in one of its ways, and has power again.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         let everything = self.random.below(2) == 0;
         let Place::Disk(disk) = &mut self.place else { return };
         if self.kills.contains(&Kill::PowerCut) {
@@ -250,12 +333,16 @@ impl Cycles {
         self.report.dropped_names += count("names");
     }
 
-    fn start(&mut self, step: Option<String>) -> Life {
-        let boot = self.boot();
-        let folder = match &self.place {
+    fn folder(&self) -> PathBuf {
+        match &self.place {
             Place::Folder(folder) => folder.clone(),
             Place::Disk(disk) => disk.folder().to_owned(),
-        };
+        }
+    }
+
+    fn start(&mut self, step: Option<String>, stage: bool) -> Life {
+        let boot = self.boot();
+        let folder = self.folder();
         std::fs::create_dir_all(&folder).expect("a folder");
         let mut command = Command::new(std::env::current_exe().expect("this test"));
         command
@@ -266,6 +353,9 @@ impl Cycles {
             .stderr(Stdio::null());
         if let Some(step) = step {
             command.env(STEP, step);
+        }
+        if stage {
+            command.env(STAGE, "1");
         }
         let mut child = command.spawn().expect("the child starts");
         let stdout = child.stdout.take().expect("it is piped");
@@ -285,8 +375,8 @@ impl Cycles {
     }
 
     /// Hears the next line; false if there will be none, or none came for long.
-    fn listen(&mut self, life: &Life) -> Result<bool, String> {
-        match life.lines.recv_timeout(PATIENCE) {
+    fn listen(&mut self, life: &Life, patience: Duration) -> Result<bool, String> {
+        match life.lines.recv_timeout(patience) {
             Ok(line) => {
                 if let Some(reason) = line.strip_prefix("ended ") {
                     return Err(format!("the store was refused, or failed: {reason}"));

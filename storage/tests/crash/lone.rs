@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -18,10 +18,11 @@ use paxos::{
 use prometheus::Registry;
 use quorum::{Configuration, Epoch, Incarnation, Member, NodeId, Proposal, Role};
 use storage::journal::{Hooks, Identity, JournalSettings};
-use storage::machine::{Command, Machine, Put, Range};
+use storage::machine::{Command, Machine, Put, Range, Reader};
+use storage::snapshot::{Origin, RocksSink, RocksSinkOptions, SnapshotError, Source, Staging, installed};
 use storage::step::{self, Step};
 use storage::tables::{RocksTables, StateSettings};
-use storage::{Store, StoreSettings};
+use storage::{Found, Store, StoreSettings};
 
 /// Where the child keeps its data; without it the child does nothing.
 pub(crate) const FOLDER: &str = "SYNOD_TEST_CRASH_FOLDER";
@@ -30,6 +31,11 @@ pub(crate) const BOOT: &str = "SYNOD_TEST_CRASH_BOOT";
 /// At which step the child dies, and at which of its occasions: `Commit 17`.
 pub(crate) const STEP: &str = "SYNOD_TEST_CRASH_STEP";
 
+/// Whether the child builds a copy of its state, which the next start installs: something.
+pub(crate) const STAGE: &str = "SYNOD_TEST_CRASH_STAGE";
+
+/// How many slots are applied before a copy of the state is built.
+const BEFORE_STAGING: u64 = 200;
 /// How many keys there are.
 const KEYS: u64 = 200;
 /// Puts in flight.
@@ -216,6 +222,36 @@ fn apply(
     }
 }
 
+/// Builds a copy of the state beside it, as if a peer had sent it. Nothing is flushed from `frozen` on, so that the present
+/// state, as a crash leaves it, is older.
+fn stage(reader: &Reader<RocksTables>, folder: &Path, found: Slot, frozen: &AtomicBool) {
+    while reader.applied().0 < found.0 + BEFORE_STAGING {
+        thread::sleep(Duration::from_millis(1));
+    }
+    frozen.store(true, Ordering::SeqCst);
+    let staged = copy(reader, folder).unwrap_or_else(|error| give_up(&error.to_string()));
+    say(&format!("staged {staged}\n"));
+}
+
+fn copy(reader: &Reader<RocksTables>, folder: &Path) -> Result<Slot, SnapshotError> {
+    let cluster = ClusterId(0xc4a5);
+    let origin = Origin {
+        cluster: "crash".to_owned(),
+        cluster_id: cluster,
+        epoch: Epoch(1),
+    };
+    let mut source = Source::new(reader.freeze(), origin, reader.rows(), 64 << 10)?;
+    let options = RocksSinkOptions::new(settings().state);
+    let sink = RocksSink::begin(folder, &identity(), &options)?;
+    let mut staging = Staging::new(cluster, source.header().progress.applied, sink);
+    let mut number = 0;
+    while let Some(piece) = source.piece(number)? {
+        staging.take(&piece.payload)?;
+        number += 1;
+    }
+    staging.finish().map(|(slot, _)| slot)
+}
+
 struct Lone {
     journal: storage::journal::Journal,
     replica: Replica,
@@ -223,7 +259,7 @@ struct Lone {
     begun: Instant,
     inputs: Receiver<Input>,
     entries: SyncSender<Entry>,
-    reader: storage::machine::Reader<RocksTables>,
+    reader: Reader<RocksTables>,
     votes: Votes,
     /// The last slot that was found: until it is applied, the past is being repeated.
     found: Slot,
@@ -234,20 +270,20 @@ struct Lone {
 
 impl Lone {
     fn open(folder: &Path, boot: u64) -> Lone {
-        if !folder.join("made").exists() {
-            Store::create(&folder.join("store"), &identity()).unwrap_or_else(|error| give_up(&error.to_string()));
-            let made = std::fs::File::create(folder.join("made")).and_then(|_| std::fs::File::open(folder)?.sync_all());
-            made.unwrap_or_else(|error| give_up(&error.to_string()));
+        let folder = &folder.join("store");
+        if Store::found(folder) != Found::Something {
+            Store::create(folder, &identity()).unwrap_or_else(|error| give_up(&error.to_string()));
         }
         let votes = Votes::default();
         let (sender, inputs) = sync_channel(1 << 16);
         let hooks = hooks(Arc::clone(&votes), sender.clone());
-        let store = Store::open(&folder.join("store"), &identity(), settings(), hooks, &Registry::new());
+        let store = Store::open(folder, &identity(), settings(), hooks, &Registry::new());
         let store = store.unwrap_or_else(|error| give_up(&format!("refused: {error}")));
         let recovered = store.recovered;
         let found = recovered.log.last().map_or(recovered.applied, |(slot, _)| *slot);
+        let from_peer = installed(store.machine.tables()).unwrap_or_else(|error| give_up(&error.to_string()));
         say(&format!(
-            "\nopen {} {} {}\n",
+            "\nopen {} {} {}\ninstalled {from_peer}\n",
             recovered.promised.round, recovered.applied, found
         ));
         let (entries, to_apply) = sync_channel(1 << 16);
@@ -256,8 +292,13 @@ impl Lone {
         let in_flight = Arc::new(AtomicUsize::new(0));
         let answered = Arc::clone(&in_flight);
         thread::spawn(move || apply(machine, boot, &to_apply, &applied, &answered));
+        let frozen = Arc::new(AtomicBool::new(false));
+        if std::env::var_os(STAGE).is_some() {
+            let (reader, folder, frozen) = (reader.clone(), folder.clone(), Arc::clone(&frozen));
+            thread::spawn(move || stage(&reader, &folder, found, &frozen));
+        }
         thread::spawn(move || {
-            loop {
+            while !frozen.load(Ordering::SeqCst) {
                 thread::sleep(Duration::from_millis(25));
                 let slot = flusher.flush().unwrap_or_else(|error| give_up(&error.to_string()));
                 say(&format!("flushed {slot}\n"));

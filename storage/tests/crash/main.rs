@@ -18,6 +18,7 @@ mod model;
 
 use cycles::{Cycles, Kill, Place};
 use faulty_disk::FaultyDisk;
+use storage::step::Step;
 
 /// How many cycles each test does unless told otherwise.
 const CYCLES: u64 = 50;
@@ -47,10 +48,42 @@ fn what_was_acknowledged_survives_kill_9_at_every_step() {
     let mut cycles = Cycles::new(place, seed(), vec![Kill::AtMoment, Kill::AtStep]);
     cycles.run(self::cycles()).expect("nothing is lost");
     println!("{}", cycles.report());
+    assert!(cycles.report().installed > 0, "states were installed");
     assert!(
         cycles.report().acknowledged > self::cycles() * 10,
         "the children wrote something"
     );
+}
+
+/// The folder is made again, or it is there: neither is a reason to call anybody.
+#[test]
+fn a_store_that_died_while_it_was_made_comes_up() {
+    for step in [Step::Made, Step::StateNamed, Step::JournalNamed] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = Place::Folder(folder.path().join("data"));
+        let mut cycles = Cycles::new(place, seed(), vec![Kill::AtMoment]);
+        assert_eq!(cycles.die_at(step, 1), Ok(format!("{step:?}")));
+        cycles.run(1).expect("it comes up");
+    }
+    let mut changes = 0;
+    loop {
+        let Some(disk) = FaultyDisk::mount(env!("CARGO"), None) else {
+            return;
+        };
+        let mut cycles = Cycles::new(Place::Disk(disk), seed() + changes, vec![Kill::PowerCut]);
+        cycles.die_after(changes, false).expect("nothing to contradict");
+        cycles.forget();
+        let opened = cycles.report().votes > 0;
+        cycles
+            .run(1)
+            .unwrap_or_else(|what| panic!("cut after {changes} changes: {what}"));
+        if opened {
+            break;
+        }
+        changes += 1 + changes / 8;
+    }
+    println!("up to {changes} changes");
+    assert!(changes > 20, "it takes many changes to make a store");
 }
 
 #[test]

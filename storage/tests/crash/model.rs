@@ -22,6 +22,12 @@ pub(crate) struct Model {
     pub(crate) acknowledged: u64,
     pub(crate) votes_released: u64,
     pub(crate) lives_told: u64,
+    /// Copies of the state that were built.
+    pub(crate) staged: u64,
+    /// Starts with such a copy in place of the state.
+    pub(crate) installed: u64,
+    /// The slot of the last one.
+    installed_slot: u64,
 }
 
 /// What is known of one key.
@@ -49,6 +55,22 @@ impl Model {
         let number = |text: &str| text.parse::<u64>().map_err(|_| format!("\"{line}\" is not understood"));
         match words.as_slice() {
             ["open", promised, applied, found] => self.opened(number(promised)?, number(applied)?, number(found)?),
+            ["installed", slot] => {
+                let slot = number(slot)?;
+                if slot < self.installed_slot {
+                    return Err(format!(
+                        "a state of slot {} was installed, and is gone",
+                        self.installed_slot
+                    ));
+                }
+                self.installed += u64::from(slot > self.installed_slot);
+                self.installed_slot = slot;
+                Ok(())
+            }
+            ["staged", _] => {
+                self.staged += 1;
+                Ok(())
+            }
             ["promise", round] => {
                 self.promised = self.promised.max(number(round)?);
                 Ok(())
