@@ -9,6 +9,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod driver;
+pub mod guard;
 pub mod http;
 pub mod metrics;
 pub mod proto;

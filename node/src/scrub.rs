@@ -19,12 +19,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use paxos::Slot;
 use serde::{Deserialize, Serialize};
-use storage::Store;
 use storage::journal::{Journal, LoadError};
 use storage::machine::Reader;
 use storage::tables::{RocksTables, TablesError};
 use tracing::{error, info};
 
+use crate::guard::StateGuard;
 use crate::metrics::ScrubMetrics;
 
 /// Read at once; then the thread waits until the rate allows more.
@@ -50,8 +50,8 @@ pub struct Parts {
     pub reader: Reader<RocksTables>,
     /// The data folder.
     pub dir: PathBuf,
-    /// Whether there are peers that have the state too.
-    pub has_peers: bool,
+    /// Hears of a state that is not whole.
+    pub guard: StateGuard,
     /// How fast.
     pub pace: Pace,
     /// What is counted.
@@ -103,10 +103,8 @@ enum Cut {
     Stopped,
     /// The journal is not what was written.
     Journal(String),
-    /// The state is not what was written.
-    State(String),
-    /// The state cannot be read at all.
-    Unreadable(String),
+    /// The state is not what was written, or cannot be read at all.
+    State(TablesError),
 }
 
 impl Scrub {
@@ -222,10 +220,7 @@ impl Work {
         let mut from = Vec::new();
         let mut sum = 0;
         loop {
-            let stretch = self.parts.reader.examine(&from, PIECE).map_err(|error| match error {
-                TablesError::Damaged { what } => Cut::State(what),
-                error => Cut::Unreadable(error.to_string()),
-            })?;
+            let stretch = self.parts.reader.examine(&from, PIECE).map_err(Cut::State)?;
             if let Some(fault) = stretch.fault {
                 error!(
                     fault,
@@ -258,45 +253,24 @@ impl Work {
     }
 
     fn give_up(&self, cut: Cut) {
-        let dir = self.parts.dir.display();
-        let sentence = match cut {
+        let what = match cut {
             Cut::Stopped => return,
-            Cut::Journal(what) => {
-                self.fault("journal");
-                format!(
-                    "the journal in {dir} is damaged, so this node must not vote any more: {what}. Leave it stopped and keep \
-                     the folder; docs/operations.md, \"A node that must not vote\", tells how it comes back"
-                )
+            Cut::Journal(what) => what,
+            Cut::State(error) => {
+                if matches!(error, TablesError::Damaged { .. }) {
+                    self.fault("state");
+                }
+                return self.parts.guard.met("the scrub has read the disk", &error);
             }
-            Cut::State(what) => {
-                self.fault("state");
-                self.condemn(&what)
-            }
-            Cut::Unreadable(what) => format!("what was written to {dir} cannot be read back: {what}"),
         };
+        self.fault("journal");
+        let sentence = format!(
+            "the journal in {} is damaged, so this node must not vote any more: {what}. Leave it stopped and keep the folder; \
+             docs/operations.md, \"A node that must not vote\", tells how it comes back",
+            self.parts.dir.display()
+        );
         error!(reason = sentence, "the scrub found that the disk is not whole");
         (self.parts.failed)(sentence);
-    }
-
-    /// Has the state fetched again, and says what happens next.
-    fn condemn(&self, what: &str) -> String {
-        let dir = self.parts.dir.display();
-        if !self.parts.has_peers {
-            return format!(
-                "the state in {dir} is damaged, and there is no peer to fetch it from: {what}. `synod disk check {dir}` \
-                 lists all that is wrong; restore the node from a backup"
-            );
-        }
-        match Store::condemn_state(&self.parts.dir, what) {
-            Ok(()) => format!(
-                "the state in {dir} is damaged: {what}. The journal is whole: start the node again, and it sets the state \
-                 aside and fetches a peer's"
-            ),
-            Err(error) => format!(
-                "the state in {dir} is damaged: {what}. It cannot be set aside: {error}. The journal is whole: move \
-                 {dir}/state away, and start the node again"
-            ),
-        }
     }
 }
 
@@ -307,16 +281,17 @@ mod tests {
     use paxos::{Batch, ClusterId, Command as Logged, CommandId, Entry, Record, Value, Write, WriteId};
     use prometheus::Registry;
     use quorum::{Incarnation, NodeId};
-    use storage::StoreSettings;
     use storage::journal::{Hooks, Identity};
     use storage::machine::{Command, Put};
+    use storage::{Store, StoreSettings};
+    use tokio::sync::mpsc;
 
     use super::*;
 
     const SLOTS: u64 = 200;
 
     /// A node's disk, with all slots applied and the state flushed; and a scrub that runs when it is told to.
-    fn node(dir: &Path, has_peers: bool) -> (Work, SyncSender<()>, Receiver<String>) {
+    fn node(dir: &Path, has_peers: bool) -> (Work, SyncSender<()>, mpsc::Receiver<String>) {
         let identity = Identity {
             cluster: "test".to_owned(),
             cluster_id: ClusterId(1),
@@ -366,19 +341,20 @@ mod tests {
                 .expect("a healthy disk");
         }
         store.machine.flusher().flush().expect("a healthy disk");
-        let (said, failures) = sync_channel(1);
+        let (ends, failures) = mpsc::channel(1);
+        let said = ends.clone();
         let parts = Parts {
             journal: Arc::new(store.journal),
             reader: store.machine.reader(),
             dir: dir.to_owned(),
-            has_peers,
+            guard: StateGuard::new(dir, has_peers, ends),
             pace: Pace {
                 bytes_per_second: 1 << 40,
                 rest: Duration::from_secs(1),
             },
             metrics: ScrubMetrics::new(&Registry::new()),
             progress: Arc::default(),
-            failed: Box::new(move |reason| said.send(reason).expect("the test listens")),
+            failed: Box::new(move |reason| said.try_send(reason).expect("the test listens")),
         };
         let (stop, stopped) = sync_channel(1);
         (Work { parts, stopped }, stop, failures)
@@ -403,7 +379,7 @@ mod tests {
     #[test]
     fn a_whole_disk_is_read_through() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (work, _stop, failures) = node(dir.path(), true);
+        let (work, _stop, mut failures) = node(dir.path(), true);
         let Ok(bytes) = work.pass() else {
             panic!("the disk is whole")
         };
@@ -417,13 +393,13 @@ mod tests {
     #[test]
     fn a_state_that_rots_is_condemned_and_a_journal_that_rots_ends_the_node() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (work, _stop, failures) = node(dir.path(), true);
+        let (work, _stop, mut failures) = node(dir.path(), true);
         rot(&dir.path().join("state"));
         let Err(cut) = work.pass() else {
             panic!("the state is not whole")
         };
         work.give_up(cut);
-        let said = failures.recv().expect("it says so");
+        let said = failures.try_recv().expect("it says so");
         assert!(
             said.contains("the state in") && said.contains("fetches a peer's"),
             "{said}"
@@ -434,7 +410,7 @@ mod tests {
             panic!("the journal is not whole")
         };
         work.give_up(cut);
-        let said = failures.recv().expect("it says so");
+        let said = failures.try_recv().expect("it says so");
         assert!(said.contains("must not vote any more"), "{said}");
         assert_eq!(work.parts.progress.now().faults, 2);
     }
@@ -442,13 +418,13 @@ mod tests {
     #[test]
     fn a_state_without_peers_is_kept() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (work, _stop, failures) = node(dir.path(), false);
+        let (work, _stop, mut failures) = node(dir.path(), false);
         rot(&dir.path().join("state"));
         let Err(cut) = work.pass() else {
             panic!("the state is not whole")
         };
         work.give_up(cut);
-        assert!(failures.recv().expect("it says so").contains("no peer"));
+        assert!(failures.try_recv().expect("it says so").contains("no peer"));
         assert!(!dir.path().join("state.condemned").exists());
     }
 

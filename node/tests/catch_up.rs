@@ -191,6 +191,16 @@ async fn a_voter_that_lost_its_state_fetches_it_and_keeps_its_vote() {
     // Its vote counts at once: with another member gone, writes need it.
     let third = (leader + 2) % 3;
     halfway(&cluster, victim).await;
+    // To show nothing is not to show an old state: until it has back what it had, it says so.
+    let mut client = cluster.members[victim].client().await.expect("the victim answers");
+    let everything = RangeRequest {
+        key: "\0".into(),
+        range_end: "\0".into(),
+        serializable: true,
+        ..RangeRequest::default()
+    };
+    let refused = client.range(everything).await.expect_err("there is nothing to show");
+    assert!(refused.message().contains("no state to show"), "{refused}");
     cluster.members[third].kill();
     let leader = cluster.leader().await;
     let mut client = cluster.members[leader].client().await.expect("the leader answers");

@@ -8,6 +8,7 @@ use paxos::{Doubt, Refusal, Stays};
 use storage::machine::KvError;
 use tonic::{Code, Status};
 
+use super::store::Unread;
 use crate::requests::{Failure, Stayed};
 use crate::status::NodeStatus;
 
@@ -78,6 +79,21 @@ pub(super) fn of_stayed(stayed: Stayed) -> Status {
         Stayed::Unasked => Status::resource_exhausted("etcdserver: too many requests"),
         Stayed::Refused(reason) => Status::unavailable(format!("synod: leadership was not handed over: {reason}")),
     }
+}
+
+/// What cannot be read from this node's state.
+pub(super) fn of_unread(unread: Unread, status: &NodeStatus) -> Status {
+    match unread {
+        Unread::Refused(error) => of_kv(error),
+        Unread::Ending => of_failure(Failure::Stopping, status),
+    }
+}
+
+/// This node has lost its state, or never had one, and does not have it back.
+pub(super) fn without_state() -> Status {
+    Status::unavailable(
+        "synod: this member has no state to show yet: it is getting it from its journal or from another member",
+    )
 }
 
 /// A call of the API that this node does not serve.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use paxos::Slot;
 use storage::machine::{
     Applied, Command, Compact, Range, RangeReply, Reply, Revision, Txn, TxnReply, validate, validate_range,
     validate_txn,
@@ -10,7 +11,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::convert;
-use super::error::{of_failure, of_kv, of_read_failure};
+use super::error::{of_failure, of_kv, of_read_failure, of_unread, without_state};
 use super::{Api, deadline};
 use crate::metrics::{Consistency, Operation};
 use crate::proto::etcdserverpb::kv_server::Kv;
@@ -69,7 +70,9 @@ impl Api {
         let serializable = request.serializable;
         let range = convert::range(request).map_err(of_kv)?;
         validate_range(&range).map_err(of_kv)?;
-        if !serializable {
+        if serializable {
+            self.state_is_whole()?;
+        } else {
             self.barrier(deadline).await?;
         }
         let (revision, reply) = self.read_range(range).await?;
@@ -151,6 +154,15 @@ impl Api {
         Ok((deadline, request.into_inner()))
     }
 
+    /// Refuses to show a state that is not there. A linearizable read waits for it instead.
+    pub(super) fn state_is_whole(&self) -> Result<(), Status> {
+        if self.inner.store.is_whole(Slot(self.status().known_chosen)) {
+            Ok(())
+        } else {
+            Err(without_state())
+        }
+    }
+
     /// Resolves when local state is new enough for a linearizable read.
     pub(super) async fn barrier(&self, deadline: Duration) -> Result<(), Status> {
         let barrier = self.inner.requests.read_barrier(deadline).await;
@@ -175,24 +187,26 @@ impl Api {
 
     async fn read_range(&self, range: Range) -> Result<(Revision, RangeReply), Status> {
         let large = !range.range_end.is_empty() && (range.limit <= 0 || range.limit > LARGE_READ);
-        let (revision, reply) = if large {
+        let read = if large {
             let store = self.inner.store.clone();
             aside(move || store.range(&range)).await?
         } else {
             self.inner.store.range(&range)
         };
-        Ok((revision, reply.map_err(of_kv)?))
+        let (reply, revision) = read.map_err(|unread| of_unread(unread, &self.status()))?;
+        Ok((revision, reply))
     }
 
     async fn read_txn(&self, txn: Txn) -> Result<(Revision, TxnReply), Status> {
         // Comparisons of single keys are the common case; anything with a branch may read a lot.
-        let (revision, reply) = if txn.success.is_empty() && txn.failure.is_empty() {
+        let read = if txn.success.is_empty() && txn.failure.is_empty() {
             self.inner.store.read_txn(&txn)
         } else {
             let store = self.inner.store.clone();
             aside(move || store.read_txn(&txn)).await?
         };
-        Ok((revision, reply.map_err(of_kv)?))
+        let (reply, revision) = read.map_err(|unread| of_unread(unread, &self.status()))?;
+        Ok((revision, reply))
     }
 
     async fn measured<T>(

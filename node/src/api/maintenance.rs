@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::error::{not_served, of_kv, of_stayed};
+use super::error::{not_served, of_stayed, of_unread};
 use super::kv::aside;
 use super::{Api, ETCD_VERSION, deadline};
 use crate::archive::Encoder;
@@ -78,7 +78,8 @@ impl Maintenance for Api {
     /// Gives the space of what is gone back to the disk now, as it otherwise happens by and by. The node serves meanwhile.
     async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
         let store = self.inner.store.clone();
-        aside(move || store.reclaim()).await?;
+        let reclaimed = aside(move || store.reclaim()).await?;
+        reclaimed.map_err(|unread| of_unread(unread, &Api::status(self)))?;
         // etcd's answer carries no header.
         Ok(Response::new(DefragmentResponse { header: None }))
     }
@@ -107,6 +108,7 @@ impl Maintenance for Api {
 
     /// This member's state at one moment, checked and with a checksum at its end (`archive`).
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.state_is_whole()?;
         let permit = self.inner.snapshots.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("etcdserver: too many requests"))?;
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -154,7 +156,7 @@ impl Api {
             sender.blocking_send(Ok(response)).is_ok()
         };
         let mut wanted = true;
-        self.inner.store.snapshot(origin, &mut |revision, piece| {
+        let read = self.inner.store.snapshot(origin, &mut |revision, piece| {
             at = revision;
             let mut bytes = encoder.piece(&piece);
             while wanted && !bytes.is_empty() {
@@ -162,13 +164,18 @@ impl Api {
             }
             wanted
         });
-        if wanted {
-            send(at, encoder.finish(), true);
+        match read {
+            Ok(()) if wanted => _ = send(at, encoder.finish(), true),
+            Ok(()) => {}
+            // A client that is gone need not know.
+            Err(unread) => _ = sender.blocking_send(Err(of_unread(unread, &status))),
         }
     }
 
     async fn hash_at(&self, revision: i64) -> Result<Hash, Status> {
+        self.state_is_whole()?;
         let store = self.inner.store.clone();
-        aside(move || store.hash(revision)).await?.map_err(of_kv)
+        let hash = aside(move || store.hash(revision)).await?;
+        hash.map_err(|unread| of_unread(unread, &Api::status(self)))
     }
 }

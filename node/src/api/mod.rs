@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 
 pub use codec::Codec;
 pub use serve::serve;
-pub use store::Store;
+pub use store::{Store, Unread};
 
 use crate::metrics::ApiMetrics;
 use crate::proto::etcdserverpb::ResponseHeader;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use paxos::{Address, Entry, Input, RequestId};
-use storage::machine::Machine;
+use storage::machine::{ApplyError, Machine};
 use storage::tables::Tables;
 use tokio::sync::mpsc;
 
@@ -31,7 +31,7 @@ struct Work<T: Tables> {
     boot: u64,
     waiters: Arc<Waiters>,
     driver: mpsc::Sender<Happening>,
-    failed: Box<dyn Fn(String) + Send>,
+    failed: Box<dyn Fn(ApplyError) + Send>,
 }
 
 impl Applier {
@@ -45,7 +45,7 @@ impl Applier {
         boot: u64,
         waiters: Arc<Waiters>,
         driver: mpsc::Sender<Happening>,
-        failed: impl Fn(String) + Send + 'static,
+        failed: impl Fn(ApplyError) + Send + 'static,
     ) -> std::io::Result<Applier> {
         #[expect(
             clippy::disallowed_methods,
@@ -105,7 +105,7 @@ impl<T: Tables> Work<T> {
             );
             batch.clear();
             if let Err(error) = applied {
-                (self.failed)(format!("the state machine cannot be written: {error}"));
+                (self.failed)(error);
                 return;
             }
             if self

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{Failure, during};
 use crate::driver::Happening;
+use crate::guard::StateGuard;
 
 /// How often the janitor looks.
 const ROUND: Duration = Duration::from_millis(100);
@@ -42,7 +43,7 @@ pub(super) fn start(
     reader: Reader<RocksTables>,
     flusher: Flusher<RocksTables>,
     driver: mpsc::Sender<Happening>,
-    failed: mpsc::Sender<String>,
+    guard: StateGuard,
 ) -> Result<Janitor, Failure> {
     let (stop, stopped) = sync_channel::<()>(1);
     let work = move || {
@@ -62,7 +63,7 @@ pub(super) fn start(
                     }
                 }
                 Err(error) => {
-                    let _ = failed.try_send(format!("the state cannot be flushed: {error}"));
+                    guard.met("the state cannot be flushed", &error);
                     return;
                 }
             }

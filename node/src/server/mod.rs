@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use paxos::{Address, Input, Replica};
 use prometheus::Registry;
-use storage::machine::{Limits, Reader};
+use storage::machine::{ApplyError, Limits, Reader};
 use storage::snapshot::Origin;
 use storage::tables::{RocksTables, StateSettings};
 use tokio::net::TcpListener;
@@ -33,6 +33,7 @@ use tracing::{error, info};
 use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::driver::{Applier, Contacts, Driver, Ending, Happening, Outbound, Publisher};
+use crate::guard::StateGuard;
 use crate::http::{self, Pages};
 use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent, ScrubMetrics, SnapshotMetrics, SweepMetrics};
 use crate::requests::{self, Requests};
@@ -131,10 +132,12 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     let outbound = Outbound::new(transport.clone());
     let (failed, mut failures) = mpsc::channel::<String>(4);
 
+    let guard = StateGuard::new(&settings.data_dir, settings.genesis.members().len() > 1, failed.clone());
     let hooks = disk::hooks(me, outbound.clone(), happenings.clone(), failed.clone());
     let disk = disk::open(settings, me, bootstrap, hooks, &registry)?;
     let recovered = &disk.recovered;
     info!(promised = %recovered.promised, chosen = %recovered.chosen, applied = %recovered.applied, "the disk is read");
+    let had = recovered.chosen;
     let replica = Replica::new(
         options::options(settings, me, boot),
         disk.recovered,
@@ -145,29 +148,30 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     let sweeper = disk.machine.sweeper().map_err(during("cannot sweep the state"))?;
     let fixed = options::fixed_status(settings);
     let (requests, desk) = requests::open(clock, settings.limits.max_waiting_requests, fixed.clone());
-    let applier_failed = failed.clone();
+    let (applier_guard, applier_failed) = (guard.clone(), failed.clone());
     let applier = Applier::start(
         disk.machine,
         me,
         boot,
         desk.waiters.clone(),
         happenings.clone(),
-        move |reason| {
+        move |error| match error {
+            ApplyError::Tables(error) => applier_guard.met("the state machine cannot go on", &error),
             // Full means that another failure is being reported already.
-            let _ = applier_failed.try_send(reason);
+            error @ ApplyError::Newer { .. } => _ = applier_failed.try_send(error.to_string()),
         },
     )
     .map_err(during("cannot start the applier"))?;
-    let janitor = janitor::start(me.node, reader.clone(), flusher, happenings.clone(), failed.clone())?;
+    let janitor = janitor::start(me.node, reader.clone(), flusher, happenings.clone(), guard.clone())?;
     let (swept, sweeps) = watch::channel(reader.swept());
-    let sweeping = sweeping::start(sweeper, swept, SweepMetrics::new(&registry), failed.clone())?;
+    let sweeping = sweeping::start(sweeper, swept, SweepMetrics::new(&registry), guard.clone())?;
     let journal = Arc::new(disk.journal);
     let scrub_progress = Arc::<ScrubProgress>::default();
     let scrub = Scrub::start(scrub::Parts {
         journal: journal.clone(),
         reader: reader.clone(),
         dir: settings.data_dir.clone(),
-        has_peers: settings.genesis.members().len() > 1,
+        guard: guard.clone(),
         pace: settings.scrub,
         metrics: ScrubMetrics::new(&registry),
         progress: scrub_progress.clone(),
@@ -182,23 +186,24 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     let told = move |enough| core.blocking_send(Happening::Input(Input::Space { enough })).is_ok();
     let watchman = space::start(&settings.data_dir, settings.reserve_bytes, sender, told)?;
 
-    let progress = Arc::<Progress>::default();
-    let snapshots = start_snapshots(
+    let (snapshots, progress) = start_snapshots(
         settings,
         me,
         boot,
         reader.clone(),
         happenings.clone(),
         &registry,
-        &progress,
+        guard.clone(),
     )?;
 
     let (stop, stopping) = watch::channel(false);
     let state = Arc::new(LocalState {
         reader: reader.clone(),
         swept: sweeps,
+        guard,
+        had,
     });
-    let (waiters, compacted) = (desk.waiters.clone(), reader.clone());
+    let (waiters, compacted, readers) = (desk.waiters.clone(), reader.clone(), reader.clone());
     let mut driver = Driver {
         contacts: Contacts::new(settings.dial.clone()),
         replica,
@@ -268,7 +273,13 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         }
     }
     transport.shutdown().await;
-    tokio::task::block_in_place(|| drop((janitor, sweeping, scrub, watchman)));
+    tokio::task::block_in_place(|| {
+        drop((janitor, sweeping, scrub, watchman));
+        if ended.is_ok() {
+            // Whoever still reads much for a client would keep the data folder open.
+            readers.interrupt();
+        }
+    });
     ended
 }
 
@@ -283,7 +294,7 @@ async fn leave_to_another(requests: &Requests) {
     }
 }
 
-/// The threads that serve and fetch copies of the state.
+/// The threads that serve and fetch copies of the state, and how far the latter are.
 fn start_snapshots(
     settings: &Settings,
     me: Address,
@@ -291,9 +302,11 @@ fn start_snapshots(
     reader: Reader<RocksTables>,
     driver: mpsc::Sender<Happening>,
     registry: &Registry,
-    progress: &Arc<Progress>,
-) -> Result<Snapshots, Failure> {
+    guard: StateGuard,
+) -> Result<(Snapshots, Arc<Progress>), Failure> {
+    let progress = Arc::<Progress>::default();
     let parts = Parts {
+        guard,
         reader,
         dir: settings.data_dir.clone(),
         identity: disk::identity(settings, me),
@@ -309,7 +322,9 @@ fn start_snapshots(
         metrics: SnapshotMetrics::new(registry),
         progress: progress.clone(),
     };
-    Snapshots::start(parts).map_err(during("cannot start the thread that takes copies of a peer's state"))
+    let snapshots =
+        Snapshots::start(parts).map_err(during("cannot start the thread that takes copies of a peer's state"))?;
+    Ok((snapshots, progress))
 }
 
 async fn open_transport(

@@ -1,25 +1,49 @@
 //! This node's state, as the client API reads it.
 
 use bytes::Bytes;
-use storage::machine::{Hash, KvError, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
+use paxos::Slot;
+use storage::machine::{Hash, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
 use storage::snapshot::{Origin, PIECE_BYTES, Source};
-use storage::tables::RocksTables;
+use storage::tables::{RocksTables, TablesError};
 use tokio::sync::watch;
 
-use crate::api::Store;
+use crate::api::{Store, Unread};
+use crate::guard::StateGuard;
 
 /// Reads what this node has applied.
 pub(super) struct LocalState {
     pub(super) reader: Reader<RocksTables>,
     pub(super) swept: watch::Receiver<i64>,
+    /// Hears of what cannot be read.
+    pub(super) guard: StateGuard,
+    /// What this node had applied before it started, or had begun to.
+    pub(super) had: Slot,
 }
 
-/// A state that cannot be read says nothing true any more; the panic ends the process (the node's panic hook).
-fn sound<T>(read: Result<(T, Revision), ReadError>, now: Revision) -> (Revision, Result<T, KvError>) {
-    match read {
-        Ok((reply, revision)) => (revision, Ok(reply)),
-        Err(ReadError::Refused(error)) => (now, Err(error)),
-        Err(ReadError::Failed(error)) => panic!("the state cannot be read: {error}"),
+impl LocalState {
+    /// Tells the client why there is nothing; a fault of the disk ends the node.
+    fn unread(&self, error: ReadError) -> Unread {
+        match error {
+            ReadError::Refused(error) => Unread::Refused(error),
+            ReadError::Failed(TablesError::Closing) => Unread::Ending,
+            ReadError::Failed(error) => {
+                self.guard.met("the state cannot be read for a client", &error);
+                Unread::Ending
+            }
+        }
+    }
+
+    fn pieces(&self, origin: Origin, take: &mut dyn FnMut(Revision, Bytes) -> bool) -> Result<(), TablesError> {
+        let mut source = Source::new(self.reader.freeze(), origin, self.reader.rows(), PIECE_BYTES)?;
+        let revision = source.header().progress.revision;
+        let mut number = 0;
+        while let Some(piece) = source.piece(number)? {
+            if !take(revision, piece.payload) {
+                return Ok(());
+            }
+            number += 1;
+        }
+        Ok(())
     }
 }
 
@@ -28,44 +52,32 @@ impl Store for LocalState {
         self.reader.revision()
     }
 
-    fn range(&self, range: &Range) -> (Revision, Result<RangeReply, KvError>) {
-        sound(self.reader.range(range), self.reader.revision())
+    fn is_whole(&self, known: Slot) -> bool {
+        let applied = self.reader.applied();
+        applied >= self.had && (applied > Slot::ZERO || known == Slot::ZERO)
     }
 
-    fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>) {
-        sound(self.reader.txn(txn), self.reader.revision())
+    fn range(&self, range: &Range) -> Result<(RangeReply, Revision), Unread> {
+        self.reader.range(range).map_err(|error| self.unread(error))
+    }
+
+    fn read_txn(&self, txn: &Txn) -> Result<(TxnReply, Revision), Unread> {
+        self.reader.txn(txn).map_err(|error| self.unread(error))
     }
 
     fn swept(&self) -> watch::Receiver<i64> {
         self.swept.clone()
     }
 
-    fn hash(&self, revision: i64) -> Result<Hash, KvError> {
-        match self.reader.hash(revision) {
-            Ok(hash) => Ok(hash),
-            Err(ReadError::Refused(error)) => Err(error),
-            Err(ReadError::Failed(error)) => panic!("the state cannot be read: {error}"),
-        }
+    fn hash(&self, revision: i64) -> Result<Hash, Unread> {
+        self.reader.hash(revision).map_err(|error| self.unread(error))
     }
 
-    fn snapshot(&self, origin: Origin, take: &mut dyn FnMut(Revision, Bytes) -> bool) {
-        let sound = |error| -> ! { panic!("the state cannot be read: {error}") };
-        let frozen = self.reader.freeze();
-        let mut source =
-            Source::new(frozen, origin, self.reader.rows(), PIECE_BYTES).unwrap_or_else(|error| sound(error));
-        let revision = source.header().progress.revision;
-        let mut number = 0;
-        while let Some(piece) = source.piece(number).unwrap_or_else(|error| sound(error)) {
-            if !take(revision, piece.payload) {
-                return;
-            }
-            number += 1;
-        }
+    fn snapshot(&self, origin: Origin, take: &mut dyn FnMut(Revision, Bytes) -> bool) -> Result<(), Unread> {
+        self.pieces(origin, take).map_err(|error| self.unread(error.into()))
     }
 
-    fn reclaim(&self) {
-        if let Err(error) = self.reader.reclaim() {
-            panic!("the state cannot be rewritten: {error}");
-        }
+    fn reclaim(&self) -> Result<(), Unread> {
+        self.reader.reclaim().map_err(|error| self.unread(error.into()))
     }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use storage::machine::{Stride, Sweeper};
 use storage::tables::{RocksTables, TablesError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::{debug, info};
 
 use super::{Failure, during};
+use crate::guard::StateGuard;
 use crate::metrics::SweepMetrics;
 
 /// How often it looks whether there was a compaction.
@@ -38,7 +39,7 @@ pub(super) fn start(
     sweeper: Sweeper<RocksTables>,
     swept: watch::Sender<i64>,
     metrics: SweepMetrics,
-    failed: mpsc::Sender<String>,
+    guard: StateGuard,
 ) -> Result<Sweeping, Failure> {
     let (stop, stopped) = sync_channel::<()>(1);
     let mut work = Work {
@@ -55,8 +56,7 @@ pub(super) fn start(
                 Ok(true) => begin.elapsed() * REST,
                 Ok(false) => ROUND,
                 Err(error) => {
-                    // Full means that another failure is being reported already.
-                    let _ = failed.try_send(format!("what compaction left over cannot be removed: {error}"));
+                    guard.met("what compaction left over cannot be removed", &error);
                     return;
                 }
             };

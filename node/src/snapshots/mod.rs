@@ -32,6 +32,7 @@ use storage::tables::{RocksTables, StateSettings};
 use tokio::sync::mpsc;
 
 use crate::driver::Happening;
+use crate::guard::StateGuard;
 use crate::metrics::SnapshotMetrics;
 
 pub use pace::Pace;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub driver: mpsc::Sender<Happening>,
     /// Counts.
     pub metrics: SnapshotMetrics,
+    /// Hears of a state that cannot be read.
+    pub guard: StateGuard,
     /// Shown elsewhere.
     pub progress: Arc<Progress>,
 }

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::{Pace, Parts};
 use crate::driver::Happening;
+use crate::guard::StateGuard;
 use crate::metrics::SnapshotMetrics;
 
 /// Most copies that are served at once; each keeps old versions of what changes meanwhile on the disk.
@@ -52,6 +53,7 @@ struct Told {
     pace: Pace,
     driver: mpsc::Sender<Happening>,
     metrics: SnapshotMetrics,
+    guard: StateGuard,
 }
 
 struct Served {
@@ -79,6 +81,7 @@ impl Sources {
                 pace: parts.pace,
                 driver: parts.driver,
                 metrics: parts.metrics,
+                guard: parts.guard,
             },
             served: BTreeMap::new(),
             threads: Vec::new(),
@@ -185,7 +188,9 @@ impl Work {
     fn run(self, questions: &Receiver<Question>) {
         self.told.metrics.serving.inc();
         if let Err(error) = self.serve(questions) {
-            warn!(peer = %self.peer.node, %error, "the state cannot be read for a peer");
+            self.told
+                .guard
+                .met(&format!("the state cannot be read for node {}", self.peer.node), &error);
         }
         self.told.metrics.serving.dec();
         self.ended.store(true, Ordering::Relaxed);

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use node::api::{self, Api, Identity, Store};
+use node::api::{self, Api, Identity, Store, Unread};
 use node::clock::Clock;
 use node::metrics::ApiMetrics;
 use node::requests::{self, Desk};
 use node::status::{ConfigurationStatus, NodeStatus};
 use paxos::{Batch, Command, CommandId, Entry, Input, Outcome, RequestId, Slot, Value};
 use quorum::{Epoch, Incarnation, Member, NodeId, Proposal, Role, SystemSpec};
-use storage::machine::{Hash, KvError, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
+use storage::machine::{Hash, Limits, Machine, Range, RangeReply, ReadError, Reader, Revision, Txn, TxnReply};
 use storage::snapshot::{Origin, PIECE_BYTES, Source};
 use storage::tables::MemoryTables;
 use tokio::net::TcpListener;
@@ -106,11 +106,10 @@ async fn serve(mut desk: Desk, mut machine: Machine<MemoryTables>) {
 
 struct State(Reader<MemoryTables>);
 
-fn sound<T>(read: Result<(T, Revision), ReadError>, now: Revision) -> (Revision, Result<T, KvError>) {
-    match read {
-        Ok((reply, revision)) => (revision, Ok(reply)),
-        Err(ReadError::Refused(error)) => (now, Err(error)),
-        Err(ReadError::Failed(error)) => panic!("memory does not fail: {error}"),
+fn unread(error: ReadError) -> Unread {
+    match error {
+        ReadError::Refused(error) => Unread::Refused(error),
+        ReadError::Failed(error) => panic!("memory does not fail: {error}"),
     }
 }
 
@@ -119,12 +118,16 @@ impl Store for State {
         self.0.revision()
     }
 
-    fn range(&self, range: &Range) -> (Revision, Result<RangeReply, KvError>) {
-        sound(self.0.range(range), self.0.revision())
+    fn is_whole(&self, _: Slot) -> bool {
+        true
     }
 
-    fn read_txn(&self, txn: &Txn) -> (Revision, Result<TxnReply, KvError>) {
-        sound(self.0.txn(txn), self.0.revision())
+    fn range(&self, range: &Range) -> Result<(RangeReply, Revision), Unread> {
+        self.0.range(range).map_err(unread)
+    }
+
+    fn read_txn(&self, txn: &Txn) -> Result<(TxnReply, Revision), Unread> {
+        self.0.txn(txn).map_err(unread)
     }
 
     /// Nothing is swept here, and nobody is made to wait for it.
@@ -132,15 +135,11 @@ impl Store for State {
         watch::channel(i64::MAX).1
     }
 
-    fn hash(&self, revision: i64) -> Result<Hash, KvError> {
-        match self.0.hash(revision) {
-            Ok(hash) => Ok(hash),
-            Err(ReadError::Refused(error)) => Err(error),
-            Err(ReadError::Failed(error)) => panic!("memory does not fail: {error}"),
-        }
+    fn hash(&self, revision: i64) -> Result<Hash, Unread> {
+        self.0.hash(revision).map_err(unread)
     }
 
-    fn snapshot(&self, origin: Origin, take: &mut dyn FnMut(Revision, Bytes) -> bool) {
+    fn snapshot(&self, origin: Origin, take: &mut dyn FnMut(Revision, Bytes) -> bool) -> Result<(), Unread> {
         let sound = |error| -> ! { panic!("the state cannot be read: {error}") };
         let frozen = self.0.freeze();
         let mut source = Source::new(frozen, origin, self.0.rows(), PIECE_BYTES).unwrap_or_else(|error| sound(error));
@@ -148,11 +147,14 @@ impl Store for State {
         let mut number = 0;
         while let Some(piece) = source.piece(number).unwrap_or_else(|error| sound(error)) {
             if !take(revision, piece.payload) {
-                return;
+                break;
             }
             number += 1;
         }
+        Ok(())
     }
 
-    fn reclaim(&self) {}
+    fn reclaim(&self) -> Result<(), Unread> {
+        Ok(())
+    }
 }

@@ -314,6 +314,14 @@ impl Member {
         }
     }
 
+    /// Stops the process in order: what it had in memory is on its disk afterwards.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().expect("it was started");
+        drop(child.stdin.take());
+        let status = child.wait().expect("it ends");
+        assert!(status.success(), "node {} did not stop in order: {status}", self.node);
+    }
+
     pub fn is_running(&self) -> bool {
         self.child.is_some()
     }
