@@ -170,6 +170,10 @@ pub struct MemberStatus {
     /// Told by a leader only: every slot up to here that member's disk holds as chosen.
     #[serde(default)]
     pub kept: Option<u64>,
+    /// The wire version in which this node talks to it, if there is a connection: during an upgrade, which of the members
+    /// still speak the old one only.
+    #[serde(default)]
+    pub wire_version: Option<u16>,
 }
 
 /// A configuration and the slots that it governs.

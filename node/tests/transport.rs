@@ -8,7 +8,7 @@ use node::{
     relay::Relay,
     transport::{
         Class, Credentials, Identity, Inbound, PeerAddress, QueueLimits, Transport, TransportError, TransportSettings,
-        wire::{Encoder, Hello, Kind},
+        wire::{Encoder, Hello, Kind, VERSIONS, Versions},
     },
 };
 use prometheus::Registry;
@@ -383,6 +383,7 @@ async fn garbage_from_an_authenticated_peer_closes_the_connection_and_is_counted
         cluster_id: CLUSTER_ID,
         from: NodeId(2),
         incarnation: 1,
+        speaks: VERSIONS,
     };
     let hello_with = |bytes: &[u8]| [&hello.encode()[..], bytes].concat();
     let mut good = Encoder::default();
@@ -437,6 +438,56 @@ async fn garbage_from_an_authenticated_peer_closes_the_connection_and_is_counted
     );
     assert!(one.inbound.try_recv().is_err());
     one.transport.shutdown().await;
+}
+
+/// Builds of three versions: one that speaks the first only, one that speaks two, and one that has forgotten the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_upgraded_node_by_node_and_versions_too_far_apart_say_so() {
+    let office = Office::open(CLUSTER);
+    let build = |node: u64, oldest, newest| TransportSettings {
+        speaks: Versions { oldest, newest },
+        ..settings(node, office.credentials(&identity(node)))
+    };
+    let version = |of: &Node, to: u64| of.transport.wire_version(NodeId(to));
+    let mut one = Node::start(build(1, 1, 1)).await;
+    let mut two = Node::start(build(2, 1, 1)).await;
+    for round in 0..3 {
+        one.meet(&[(2, two.port())]);
+        two.meet(&[(1, one.port())]);
+        one.connected(2).await;
+        two.connected(1).await;
+        let talked = if round == 2 { 2 } else { 1 };
+        until("both to know the other's version", || {
+            version(&one, 2) == Some(talked) && version(&two, 1) == Some(talked)
+        })
+        .await;
+        let frame = Bytes::from(format!("round {round}"));
+        assert!(one.transport.send(NodeId(2), Class::Replication, frame.clone()));
+        assert!(two.transport.send(NodeId(1), Class::Replication, frame.clone()));
+        for node in [&mut one, &mut two] {
+            assert_eq!(
+                node.inbound.recv().await.expect("open").frames,
+                std::slice::from_ref(&frame)
+            );
+        }
+        // The next node stops, and comes back as a newer build.
+        if round == 0 {
+            one.transport.shutdown().await;
+            one = Node::start(build(1, 1, 2)).await;
+        } else if round == 1 {
+            two.transport.shutdown().await;
+            two = Node::start(build(2, 1, 2)).await;
+        }
+    }
+    // Two versions ahead at once is too much for who has stayed behind.
+    let three = Node::start(build(3, 3, 4)).await;
+    three.meet(&[(1, one.port())]);
+    one.meet(&[(3, three.port())]);
+    one.counts("synod_peer_rejections_total", "wire_version").await;
+    assert!(!one.transport.is_connected(NodeId(3)) && !three.transport.is_connected(NodeId(1)));
+    for node in [one, two, three] {
+        node.transport.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -75,6 +75,7 @@ impl Publisher {
                     .map(|time| time.as_secs_f64() * 1000.0),
                 chosen: progress_of(member).map(|progress| progress.chosen.0),
                 kept: progress_of(member).map(|progress| progress.kept.0),
+                wire_version: transport.wire_version(member.node),
             })
             .collect();
         let progress = self.reader.progress();

@@ -187,7 +187,7 @@ enum End {
 impl From<WireError> for End {
     fn from(error: WireError) -> Self {
         match error {
-            WireError::Version(_) => End::Rejected(Rejection::WireVersion(error.to_string())),
+            WireError::Version { .. } => End::Rejected(Rejection::WireVersion(error.to_string())),
             other => End::Garbage(other),
         }
     }
@@ -232,7 +232,7 @@ impl Reader {
             Err(ReadExactError::FinishedEarly(read)) => return Err(WireError::Truncated(read).into()),
             Err(ReadExactError::ReadError(_)) => return Err(End::Over),
         }
-        let hello = Hello::decode(&bytes)?;
+        let (hello, _) = Hello::decode(&bytes, self.shared.settings.speaks)?;
         let Kind::Frames(class) = hello.kind else {
             return Err(WireError::Kind(bytes[6]).into());
         };

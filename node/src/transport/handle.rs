@@ -159,6 +159,11 @@ impl Transport {
         self.shared.link(to)?.round_trip()
     }
 
+    /// The wire version in which this node talks to a peer; `None` without a connection.
+    pub fn wire_version(&self, to: NodeId) -> Option<u16> {
+        self.shared.link(to)?.wire_version()
+    }
+
     /// Whether frames for this peer have a connection to leave by.
     pub fn is_connected(&self, to: NodeId) -> bool {
         self.shared.link(to).is_some_and(|link| link.is_connected())
@@ -215,6 +220,7 @@ impl Shared {
             cluster_id: self.settings.cluster_id,
             from: self.settings.identity.node,
             incarnation: self.settings.incarnation,
+            speaks: self.settings.speaks,
         }
     }
 

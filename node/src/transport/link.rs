@@ -62,6 +62,8 @@ struct Dialled {
     connection: Connection,
     /// Which life of the peer is at the other end.
     incarnation: u64,
+    /// In which version the two talk.
+    version: u16,
 }
 
 /// Why a dial led nowhere.
@@ -129,6 +131,10 @@ impl Link {
 
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.dialled().as_ref().map(|dialled| dialled.connection.rtt())
+    }
+
+    pub(super) fn wire_version(&self) -> Option<u16> {
+        self.dialled().as_ref().map(|dialled| dialled.version)
     }
 
     /// Dials this address from now on.
@@ -215,10 +221,11 @@ impl Link {
             if let Err(DialError::Rejected(rejection)) = &result {
                 connection.close(CLOSE_REFUSED, rejection.to_string().as_bytes());
             }
-            let incarnation = result?;
+            let (hello, version) = result?;
             Ok(Dialled {
                 connection,
-                incarnation,
+                incarnation: hello.incarnation,
+                version,
             })
         })
         .await
@@ -226,7 +233,7 @@ impl Link {
     }
 
     /// Checks that the peer is the one meant, and waits until it says that we are welcome.
-    async fn await_welcome(&self, shared: &Shared, connection: &Connection) -> Result<u64, DialError> {
+    async fn await_welcome(&self, shared: &Shared, connection: &Connection) -> Result<(Hello, u16), DialError> {
         let wrong = |text: String| DialError::Rejected(Rejection::WrongIdentity(text));
         let identity =
             peer_identity(connection).map_err(|text| DialError::Rejected(Rejection::BadCertificate(text)))?;
@@ -242,9 +249,9 @@ impl Link {
                 quinn::ReadExactError::ReadError(_) => DialError::Garbage(WireError::Truncated(0)),
             });
         }
-        let hello = match Hello::decode(&bytes) {
-            Ok(hello) => hello,
-            Err(error @ WireError::Version(_)) => {
+        let (hello, version) = match Hello::decode(&bytes, shared.settings.speaks) {
+            Ok(read) => read,
+            Err(error @ WireError::Version { .. }) => {
                 return Err(DialError::Rejected(Rejection::WireVersion(error.to_string())));
             }
             Err(error) => return Err(DialError::Garbage(error)),
@@ -256,7 +263,7 @@ impl Link {
             return Err(wrong(format!("it calls itself node {}", hello.from.0)));
         }
         shared.check_cluster(hello.cluster_id).map_err(DialError::Rejected)?;
-        Ok(hello.incarnation)
+        Ok((hello, version))
     }
 
     /// Sends what is queued over the connection until it ends.

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use quorum::NodeId;
 
-use super::{Credentials, Identity, TransportError, wire};
+use super::{
+    Credentials, Identity, TransportError,
+    wire::{self, Versions},
+};
 
 /// Where to find a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct TransportSettings {
     pub backoff_min: Duration,
     /// The longest pause before dialling again.
     pub backoff_max: Duration,
+    /// The wire versions that are spoken: those of this build, unless a test plays another one.
+    pub speaks: Versions,
 }
 
 impl TransportSettings {
@@ -92,6 +97,7 @@ impl TransportSettings {
             keep_alive: Duration::from_secs(1),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(2),
+            speaks: wire::VERSIONS,
         }
     }
 

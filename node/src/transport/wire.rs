@@ -1,13 +1,17 @@
 //! The bytes on a stream: one hello, then frames.
 //!
 //! ```text
-//! hello  = magic "SYND" | version u16 | kind u8 | 0 u8 | cluster id u64 | from node u64 | incarnation u64 | crc32c u32
+//! hello  = magic "SYND" | oldest u16 | kind u8 | more u8 | cluster id u64 | from node u64 | incarnation u64 | crc32c u32
 //! frame  = length u32 | crc32c of payload u32 | payload
 //! ```
 //!
-//! All numbers are little-endian. Magic and version keep their place in every future version: a reader that meets a
-//! newer one can still say so in a sentence. TLS already protects the bytes from the network; the checksum protects
-//! them from our own memory and code, and travels with the payload as far as the decoder.
+//! All numbers are little-endian. A node speaks the wire versions from `oldest` to `oldest + more`, and two nodes talk in the
+//! newest that both speak: so a cluster is upgraded one node at a time. Magic and `oldest` keep their place in every future
+//! version: a reader that meets one that is too new for it can still say so in a sentence. TLS already protects the bytes
+//! from the network; the checksum protects them from our own memory and code, and travels with the payload as far as the
+//! decoder.
+
+use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quorum::NodeId;
@@ -16,8 +20,8 @@ use super::Class;
 
 /// First bytes of every stream.
 pub const MAGIC: [u8; 4] = *b"SYND";
-/// The wire version this build speaks.
-pub const VERSION: u16 = 3;
+/// The wire versions this build speaks.
+pub const VERSIONS: Versions = Versions { oldest: 3, newest: 3 };
 /// Length of a hello in bytes.
 pub const HELLO_LEN: usize = 36;
 /// Length of a frame's header in bytes.
@@ -41,9 +45,14 @@ pub enum WireError {
     /// The stream does not begin like one of ours.
     #[error("the stream begins with {0:02x?} and not with {MAGIC:02x?}: the peer is not a synod node")]
     Magic([u8; 4]),
-    /// The peer speaks another version.
-    #[error("the peer speaks wire version {0} and this node speaks {VERSION}: {advice}", advice = version_advice(*.0))]
-    Version(u16),
+    /// The peer speaks no version that this node speaks.
+    #[error("the peer speaks wire version {theirs} and this node speaks {ours}: {advice}", advice = version_advice(*.theirs, *.ours))]
+    Version {
+        /// What the peer speaks.
+        theirs: Versions,
+        /// What this node speaks.
+        ours: Versions,
+    },
     /// The hello's kind is none that exists, or not the one that belongs here.
     #[error("a stream of kind {0:#04x} has no place here")]
     Kind(u8),
@@ -78,7 +87,7 @@ impl WireError {
     pub const fn reason(&self) -> &'static str {
         match self {
             WireError::Magic(_) => "magic",
-            WireError::Version(_) => "version",
+            WireError::Version { .. } => "version",
             WireError::Kind(_) => "kind",
             WireError::Checksum { .. } => "checksum",
             WireError::Length { .. } => "length",
@@ -87,9 +96,37 @@ impl WireError {
     }
 }
 
+/// Wire versions that a node speaks, without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// The first of them; at least 1.
+    pub oldest: u16,
+    /// The last of them; at most 255 more.
+    pub newest: u16,
+}
+
+impl Versions {
+    /// The newest version that both speak.
+    #[must_use]
+    pub fn shared_with(self, other: Versions) -> Option<u16> {
+        let newest = self.newest.min(other.newest);
+        (newest >= self.oldest.max(other.oldest)).then_some(newest)
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.oldest == self.newest {
+            write!(f, "{}", self.oldest)
+        } else {
+            write!(f, "{} to {}", self.oldest, self.newest)
+        }
+    }
+}
+
 /// What the operator should do about the other version.
-fn version_advice(theirs: u16) -> &'static str {
-    if theirs > VERSION {
+fn version_advice(theirs: Versions, ours: Versions) -> &'static str {
+    if theirs.oldest > ours.newest {
         "upgrade this node"
     } else {
         "upgrade the peer"
@@ -116,6 +153,8 @@ pub struct Hello {
     pub from: NodeId,
     /// Which life of the sender this is.
     pub incarnation: u64,
+    /// What the sender speaks.
+    pub speaks: Versions,
 }
 
 impl Hello {
@@ -127,8 +166,10 @@ impl Hello {
         };
         let mut bytes = [0; HELLO_LEN];
         bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+        let Versions { oldest, newest } = self.speaks;
+        bytes[4..6].copy_from_slice(&oldest.to_le_bytes());
         bytes[6] = kind;
+        bytes[7] = u8::try_from(newest - oldest).expect("a build speaks few versions");
         bytes[8..16].copy_from_slice(&self.cluster_id.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.from.0.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.incarnation.to_le_bytes());
@@ -137,20 +178,24 @@ impl Hello {
         bytes
     }
 
-    /// Reads a hello. Magic and version are judged first, since nothing else has a fixed place across versions.
-    pub fn decode(bytes: &[u8; HELLO_LEN]) -> Result<Self, WireError> {
+    /// Reads a hello, for a node that speaks `ours`; returns it with the version in which the two talk. Magic and versions
+    /// are judged first, since nothing else has a fixed place across versions.
+    pub fn decode(bytes: &[u8; HELLO_LEN], ours: Versions) -> Result<(Self, u16), WireError> {
         let mut rest = &bytes[..];
         let mut magic = [0; 4];
         rest.copy_to_slice(&mut magic);
         if magic != MAGIC {
             return Err(WireError::Magic(magic));
         }
-        let version = rest.get_u16_le();
-        if version != VERSION {
-            return Err(WireError::Version(version));
-        }
+        let oldest = rest.get_u16_le();
         let kind = rest.get_u8();
-        rest.advance(1);
+        let theirs = Versions {
+            oldest,
+            newest: oldest.saturating_add(u16::from(rest.get_u8())),
+        };
+        let Some(version) = ours.shared_with(theirs) else {
+            return Err(WireError::Version { theirs, ours });
+        };
         let hello = Self {
             kind: match kind {
                 WELCOME => Kind::Welcome,
@@ -159,6 +204,7 @@ impl Hello {
             cluster_id: rest.get_u64_le(),
             from: NodeId(rest.get_u64_le()),
             incarnation: rest.get_u64_le(),
+            speaks: theirs,
         };
         let (sent, computed) = (rest.get_u32_le(), crc32c::crc32c(&bytes[..32]));
         if sent != computed {
@@ -168,7 +214,7 @@ impl Hello {
                 computed,
             });
         }
-        Ok(hello)
+        Ok((hello, version))
     }
 }
 
@@ -330,6 +376,7 @@ mod tests {
             cluster_id,
             from: NodeId(from),
             incarnation,
+            speaks: VERSIONS,
         })
     }
 
@@ -380,37 +427,74 @@ mod tests {
 
         #[test]
         fn a_hello_reads_back(hello in hello()) {
-            prop_assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
+            prop_assert_eq!(Hello::decode(&hello.encode(), VERSIONS), Ok((hello, VERSIONS.newest)));
         }
 
         #[test]
         fn a_hello_of_random_bytes_is_refused(bytes in any::<[u8; HELLO_LEN]>()) {
-            prop_assert!(Hello::decode(&bytes).is_err());
+            prop_assert!(Hello::decode(&bytes, VERSIONS).is_err());
         }
 
         #[test]
         fn a_hello_with_a_flipped_bit_is_refused(hello in hello(), at in 0..HELLO_LEN, bit in 0..8u32) {
             let mut bytes = hello.encode();
             bytes[at] ^= 1 << bit;
-            prop_assert!(Hello::decode(&bytes).is_err());
+            prop_assert!(Hello::decode(&bytes, VERSIONS).is_err());
         }
     }
 
-    #[test]
-    fn a_newer_version_is_refused_with_advice() {
+    fn spoken(oldest: u16, newest: u16) -> Versions {
+        Versions { oldest, newest }
+    }
+
+    fn hello_of(speaks: Versions) -> [u8; HELLO_LEN] {
         let hello = Hello {
             kind: Kind::Welcome,
             cluster_id: 1,
             from: NodeId(1),
             incarnation: 1,
+            speaks,
         };
-        let mut bytes = hello.encode();
-        bytes[4] = 3;
-        let error = Hello::decode(&bytes).expect_err("a newer version");
-        assert_eq!(error, WireError::Version(3));
-        assert_eq!(
-            error.to_string(),
-            "the peer speaks wire version 3 and this node speaks 2: upgrade this node"
-        );
+        hello.encode()
+    }
+
+    #[test]
+    fn two_nodes_talk_in_the_newest_version_that_both_speak() {
+        for (theirs, ours, talked) in [
+            (spoken(1, 1), spoken(1, 1), 1),
+            (spoken(1, 1), spoken(1, 3), 1),
+            (spoken(1, 3), spoken(1, 2), 2),
+            (spoken(2, 4), spoken(1, 3), 3),
+        ] {
+            let read = Hello::decode(&hello_of(theirs), ours).map(|(hello, version)| (hello.speaks, version));
+            assert_eq!(read, Ok((theirs, talked)));
+        }
+    }
+
+    #[test]
+    fn versions_too_far_apart_are_refused_with_advice() {
+        for (theirs, ours, sentence) in [
+            (
+                spoken(2, 2),
+                spoken(1, 1),
+                "the peer speaks wire version 2 and this node speaks 1: upgrade this node",
+            ),
+            (
+                spoken(1, 2),
+                spoken(3, 4),
+                "the peer speaks wire version 1 to 2 and this node speaks 3 to 4: upgrade the peer",
+            ),
+        ] {
+            let error = Hello::decode(&hello_of(theirs), ours).expect_err("nothing in common");
+            assert_eq!(error, WireError::Version { theirs, ours });
+            assert_eq!(error.to_string(), sentence);
+        }
+    }
+
+    /// Byte for byte what builds sent before versions were agreed on, so that theirs and ours understand each other.
+    #[test]
+    fn a_node_that_speaks_one_version_says_hello_as_ever() {
+        let bytes = hello_of(spoken(1, 1));
+        assert_eq!(bytes[..8], *b"SYND\x01\x00\xff\x00");
     }
 }
