@@ -13,6 +13,7 @@ pub mod guard;
 pub mod http;
 pub mod metrics;
 pub mod proto;
+pub mod recover;
 pub mod relay;
 pub mod requests;
 pub mod scrub;

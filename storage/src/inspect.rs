@@ -228,7 +228,7 @@ impl Inspection {
 
 /// Holds the lock of a RocksDB folder like a reader, so that a node that runs is noticed and none starts. The lock is the
 /// process's, and goes with the file.
-fn hold(dir: &Path, folder: &Path) -> Result<Option<File>, InspectError> {
+pub(crate) fn hold(dir: &Path, folder: &Path) -> Result<Option<File>, InspectError> {
     let path = folder.join("LOCK");
     let unreadable = |error: std::io::Error| InspectError::Unreadable {
         path: path.clone(),

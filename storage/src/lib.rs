@@ -21,6 +21,7 @@
 //! | [`snapshot`] | a whole state on its way to another node: pieces, each checked (C3) |
 //! | [`Store`] | a data folder: whose it is, whether it is whole |
 //! | [`Inspection`] | a look at a data folder that no node has open, and a verdict |
+//! | [`Survivor`] | a disk that is left of a cluster that lost too many: evidence |
 //! | [`step`] | the places between two effects on the disk, for tests that stop the process there |
 //!
 //! Journal, [`Store`] and RocksDB are behind the feature `rocks`, which is on unless it is turned off: the simulator runs the
@@ -39,9 +40,13 @@ pub mod snapshot;
 pub mod step;
 #[cfg(feature = "rocks")]
 mod store;
+#[cfg(feature = "rocks")]
+mod survivor;
 pub mod tables;
 
 #[cfg(feature = "rocks")]
 pub use inspect::{InspectError, Inspection, Leftover, Looked, Verdict};
 #[cfg(feature = "rocks")]
 pub use store::{Found, Store, StoreError, StoreSettings};
+#[cfg(feature = "rocks")]
+pub use survivor::{Survivor, SurvivorError};

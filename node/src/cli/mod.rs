@@ -10,6 +10,7 @@ mod get;
 mod member;
 mod move_leader;
 mod quorum;
+mod recover;
 mod snapshot;
 mod start;
 mod status;
@@ -65,6 +66,8 @@ enum Command {
     Demo(demo::Args),
     /// Saves a cluster's state to a file, looks at such files, and makes new clusters from them
     Snapshot(snapshot::Arguments),
+    /// Makes a snapshot of what is left of a cluster that lost a quorum of disks for good. MAY LOSE ACKNOWLEDGED WRITES
+    Recover(recover::Arguments),
     /// Measures how fast a cluster answers
     Bench(bench::Arguments),
 }
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
         },
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Snapshot(arguments) => snapshot::run(&arguments),
+        Command::Recover(arguments) => recover::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

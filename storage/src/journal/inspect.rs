@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use paxos::{Ballot, Slot};
+use paxos::{Ballot, Logged, Slot};
+use rocksdb::DB;
 
 use super::error::OpenError;
 use super::identity::Identity;
@@ -47,6 +48,32 @@ pub struct JournalFindings {
     pub notes: Vec<String>,
     /// A newer build wrote it: nothing can be said.
     pub newer: bool,
+}
+
+/// A journal that no node has open, for looking single slots up.
+pub(crate) struct JournalView {
+    db: DB,
+}
+
+impl JournalView {
+    /// Opens the journal in `dir`; changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub(crate) fn open(dir: &Path) -> Result<JournalView, OpenError> {
+        Ok(JournalView { db: open_to_look(dir)? })
+    }
+
+    /// What a slot holds, if that is there and whole.
+    pub(crate) fn entry(&self, slot: Slot) -> Option<Logged> {
+        let mut found = None;
+        let scanned = scan_entries(&self.db, slot, slot, &mut |_, bytes| {
+            found = entry::decode(slot, bytes).ok();
+            ControlFlow::Break(())
+        });
+        // What cannot be read was listed when the journal was inspected.
+        scanned.ok().and(found)
+    }
 }
 
 /// Runs of slots that are told apart. Above the chosen prefix there may be gaps, but no more than the window has slots.

@@ -37,6 +37,7 @@ mod writer;
 pub use error::{JournalError, LoadError, OpenError, SubmitError};
 pub use identity::{FORMAT, Identity};
 pub use inspect::JournalFindings;
+pub(crate) use inspect::JournalView;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
