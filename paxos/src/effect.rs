@@ -63,7 +63,8 @@ pub enum Input {
     Persisted(WriteId),
     /// Everything up to this slot has been applied to the state machine.
     Applied(Slot),
-    /// The effects of everything up to this slot are durable in the state machine.
+    /// The effects of everything up to this slot are durable in the state machine. May come before [`Input::Applied`] says that
+    /// they are there, for the two come from different threads.
     Flushed(Slot),
     /// The answer to [`Output::Load`]: consecutive chosen values from `from` on; fewer than asked for is allowed.
     Loaded {
