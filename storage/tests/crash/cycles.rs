@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read as _, Seek as _};
+use std::ops::AddAssign;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -50,6 +52,23 @@ pub(crate) struct Report {
     pub(crate) dropped_names: u64,
 }
 
+impl AddAssign for Report {
+    fn add_assign(&mut self, other: Report) {
+        self.cycles += other.cycles;
+        for (kind, count) in other.kills {
+            *self.kills.entry(kind).or_default() += count;
+        }
+        self.acknowledged += other.acknowledged;
+        self.votes += other.votes;
+        self.compared += other.compared;
+        self.installed += other.installed;
+        self.dropped_writes += other.dropped_writes;
+        self.dropped_bytes += other.dropped_bytes;
+        self.torn += other.torn;
+        self.dropped_names += other.dropped_names;
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -89,6 +108,25 @@ impl Random {
 struct Life {
     child: Child,
     lines: Receiver<String>,
+    /// Its standard error, which tells why it ended if it did so without a word.
+    grumbles: File,
+}
+
+impl Life {
+    /// Why a child that should live does not, or is silent.
+    fn obituary(&mut self) -> String {
+        let fate = match self.child.try_wait() {
+            Ok(Some(status)) => format!("the child ended ({status}) before it was killed"),
+            Ok(None) => format!("the child lives and has said nothing for {} s", LONG.as_secs()),
+            Err(error) => error.to_string(),
+        };
+        let mut said = String::new();
+        let read = self
+            .grumbles
+            .rewind()
+            .and_then(|()| self.grumbles.read_to_string(&mut said));
+        format!("{fate}. On its standard error: {said:?} {read:?}")
+    }
 }
 
 /// Lives and deaths of one store.
@@ -203,7 +241,10 @@ impl Cycles {
         let mut life = self.start(None, false);
         while self.model.lives_told == compared {
             if !self.listen(&life, LONG)? {
-                return Err("the last life was refused: it ended without telling what is there".to_owned());
+                return Err(format!(
+                    "the last life, before it told what is there: {}",
+                    life.obituary()
+                ));
             }
         }
         self.end(&mut life).map(|_| ())
@@ -219,11 +260,12 @@ impl Cycles {
                 0
             }
             1 => self.random.below(20),
-            _ => self.random.below(30_000),
+            // Some thousand puts: what comes behind them is more of the same.
+            _ => self.random.below(8_000),
         };
         for _ in 0..lines {
             if !self.listen(&life, LONG)? {
-                return Err("the child ended before it was killed".to_owned());
+                return Err(life.obituary());
             }
         }
         self.end(&mut life)?;
@@ -278,7 +320,7 @@ impl Cycles {
         let mut life = self.start(None, true);
         while self.model.staged == staged {
             if !self.listen(&life, LONG)? {
-                return Err("the child ended before it had staged its state".to_owned());
+                return Err(format!("before it had staged its state: {}", life.obituary()));
             }
         }
         self.end(&mut life)?;
@@ -344,13 +386,14 @@ impl Cycles {
         let boot = self.boot();
         let folder = self.folder();
         std::fs::create_dir_all(&folder).expect("a folder");
+        let grumbles = tempfile::tempfile().expect("a file");
         let mut command = Command::new(std::env::current_exe().expect("this test"));
         command
             .args(["--exact", "child", "--nocapture"])
             .env(FOLDER, folder)
             .env(BOOT, boot.to_string())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+            .stderr(grumbles.try_clone().expect("a second handle"));
         if let Some(step) = step {
             command.env(STEP, step);
         }
@@ -371,7 +414,7 @@ impl Cycles {
                 line.clear();
             }
         });
-        Life { child, lines }
+        Life { child, lines, grumbles }
     }
 
     /// Hears the next line; false if there will be none, or none came for long.

@@ -16,7 +16,7 @@ mod faulty_disk;
 mod lone;
 mod model;
 
-use cycles::{Cycles, Kill, Place};
+use cycles::{Cycles, Kill, Place, Report};
 use faulty_disk::FaultyDisk;
 use storage::step::Step;
 
@@ -29,6 +29,34 @@ fn number(variable: &str, default: u64) -> u64 {
 
 fn cycles() -> u64 {
     number("CRASH_CYCLES", CYCLES)
+}
+
+/// Stores at the same time.
+const AT_ONCE: u64 = 4;
+
+/// So many cycles, shared among some stores; nothing if there is no place for one.
+fn run(kills: &[Kill], place: impl Fn(u64) -> Option<Place> + Sync) -> Option<Report> {
+    let (all, place) = (cycles(), &place);
+    let share = |store| all / AT_ONCE + u64::from(store < all % AT_ONCE);
+    let reports: Vec<Option<Report>> = std::thread::scope(|scope| {
+        let work = |store| {
+            let mut cycles = Cycles::new(place(store)?, seed() * AT_ONCE + store, kills.to_vec());
+            let done = cycles.run(share(store));
+            done.unwrap_or_else(|what| panic!("store {store} of seed {}: {what}", seed()));
+            Some(cycles.report())
+        };
+        let threads: Vec<_> = (0..AT_ONCE).map(|store| scope.spawn(move || work(store))).collect();
+        let reports = threads.into_iter().map(|thread| thread.join());
+        reports.map(|report| report.expect("nothing is lost")).collect()
+    });
+    let mut sum = Report::default();
+    for report in reports {
+        sum += report?;
+    }
+    println!("{sum}");
+    assert_eq!(sum.cycles, all);
+    assert!(sum.acknowledged > all * 10, "the children wrote something");
+    Some(sum)
 }
 
 fn seed() -> u64 {
@@ -44,15 +72,9 @@ fn child() {
 #[test]
 fn what_was_acknowledged_survives_kill_9_at_every_step() {
     let folder = tempfile::tempdir().expect("a folder");
-    let place = Place::Folder(folder.path().join("data"));
-    let mut cycles = Cycles::new(place, seed(), vec![Kill::AtMoment, Kill::AtStep]);
-    cycles.run(self::cycles()).expect("nothing is lost");
-    println!("{}", cycles.report());
-    assert!(cycles.report().installed > 0, "states were installed");
-    assert!(
-        cycles.report().acknowledged > self::cycles() * 10,
-        "the children wrote something"
-    );
+    let place = |store: u64| Some(Place::Folder(folder.path().join(store.to_string())));
+    let report = run(&[Kill::AtMoment, Kill::AtStep], place).expect("there is a folder");
+    assert!(report.installed > 0, "states were installed");
 }
 
 /// The folder is made again, or it is there: neither is a reason to call anybody.
@@ -88,18 +110,11 @@ fn a_store_that_died_while_it_was_made_comes_up() {
 
 #[test]
 fn what_was_acknowledged_survives_a_power_cut() {
-    let Some(disk) = FaultyDisk::mount(env!("CARGO"), None) else {
+    let place = |_| FaultyDisk::mount(env!("CARGO"), None).map(Place::Disk);
+    let Some(report) = run(&[Kill::AtMoment, Kill::AtStep, Kill::PowerCut], place) else {
         return;
     };
-    let kills = vec![Kill::AtMoment, Kill::AtStep, Kill::PowerCut];
-    let mut cycles = Cycles::new(Place::Disk(disk), seed(), kills);
-    cycles.run(self::cycles()).expect("nothing is lost");
-    println!("{}", cycles.report());
-    assert!(cycles.report().dropped_writes > 0, "the disk forgot something");
-    assert!(
-        cycles.report().acknowledged > self::cycles() * 10,
-        "the children wrote something"
-    );
+    assert!(report.dropped_writes > 0, "the disk forgot something");
 }
 
 /// A disk that lies about syncing loses acknowledged writes, and the cycles notice: they can fail.
