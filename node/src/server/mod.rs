@@ -184,7 +184,15 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     let (sender, space) = watch::channel(Space::default());
     let core = happenings.clone();
     let told = move |enough| core.blocking_send(Happening::Input(Input::Space { enough })).is_ok();
-    let watchman = space::start(&settings.data_dir, settings.reserve_bytes, sender, told)?;
+    let (state_guard, state) = (guard.clone(), reader.clone());
+    let sound = move || {
+        let sound = state.sound();
+        sound
+            .as_ref()
+            .inspect_err(|error| state_guard.met("the state is not on the disk", error))
+            .is_ok()
+    };
+    let watchman = space::start(&settings.data_dir, settings.reserve_bytes, sender, told, sound)?;
 
     let (snapshots, progress) = start_snapshots(
         settings,

@@ -1,8 +1,11 @@
-//! Watches the room on the disk of the data folder.
+//! Watches the disk of the data folder: the room on it, and whether the state gets there.
 //!
 //! A disk that is full breaks the first write that does not fit, and the first failure of the journal ends the node (A5).
 //! So the node stops taking on more *before*: below a reserve the core is told, and takes nothing more that must be
 //! written, while what it has begun still fits. When room comes back the core is told again, and goes on by itself.
+//!
+//! A file of the state that could not be written in the background ends the node like a failed write, also when nothing is
+//! written meanwhile, or when a write is held up by it. The journal watches itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -28,12 +31,13 @@ pub(super) struct Watchman {
 }
 
 /// Asks once, then starts the thread. There it tells when there is not enough room, and whenever that changes; `told` says whether
-/// anybody listens still.
+/// anybody listens still, and `sound` whether the state is well.
 pub(super) fn start(
     dir: &Path,
     reserve: u64,
     space: watch::Sender<Space>,
     told: impl Fn(bool) -> bool + Send + 'static,
+    sound: impl Fn() -> bool + Send + 'static,
 ) -> Result<Watchman, Failure> {
     let mut watch = Watch {
         dir: dir.to_owned(),
@@ -48,7 +52,7 @@ pub(super) fn start(
         }
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(watch.pause()) {
             let now = watch.look(enough);
-            if now != enough && !told(now) {
+            if (now != enough && !told(now)) || !sound() {
                 return;
             }
             enough = now;
@@ -156,7 +160,7 @@ mod tests {
                 count.fetch_add(1, Ordering::Relaxed);
                 true
             };
-            drop(start(dir.path(), reserve, sender, told).expect("a thread"));
+            drop(start(dir.path(), reserve, sender, told, || true).expect("a thread"));
             let seen = *space.borrow();
             assert_eq!(seen.enough, enough, "{seen:?}");
             assert!(seen.free_bytes > 1 && seen.total_bytes >= seen.free_bytes, "{seen:?}");

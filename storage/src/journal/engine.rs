@@ -24,6 +24,9 @@ pub(super) trait Engine: Send + Sync + 'static {
 
     /// Bytes on the disk; about.
     fn size(&self) -> u64;
+
+    /// Whether the engine's own threads have written all that they had to. Never waits for the disk.
+    fn sound(&self) -> Result<(), String>;
 }
 
 /// How far the journal reaches.

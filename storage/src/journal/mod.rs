@@ -22,6 +22,7 @@
 //!
 //! Not here: ballots are stored, never compared to decide anything; what to trim and what to load is the core's word.
 
+mod alarm;
 mod engine;
 mod entry;
 mod error;
@@ -43,11 +44,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use paxos::{Envelope, Logged, Recovered, Slot, Value, Write, WriteId};
 use prometheus::Registry;
 
+use alarm::Watch;
 use engine::Engine;
 use metrics::Metrics;
 use queue::Queue;
@@ -88,13 +90,18 @@ pub struct Hooks {
     pub failed: Box<dyn FnOnce(JournalError) + Send>,
 }
 
-/// The journal of one node. Dropping it completes what is queued and ends its thread.
+/// The journal of one node. Dropping it completes what is queued and ends its threads.
 pub struct Journal {
     place: PathBuf,
     engine: Arc<dyn Engine>,
     queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
+    /// Ends after the writer, or instead of it.
+    _watch: Watch,
 }
+
+/// How long a journal that failed waits for its thread, which RocksDB may hold up for ever.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Journal {
     /// Makes an empty journal in `dir`, which must be empty or not exist, and closes it.
@@ -126,7 +133,11 @@ impl Journal {
             dir: dir.to_owned(),
             reason,
         })?;
-        let writer = writer::spawn(
+        let no_thread = |error: std::io::Error| OpenError::Engine {
+            dir: dir.to_owned(),
+            reason: error.to_string(),
+        };
+        let (writer, alarm) = writer::spawn(
             Arc::clone(&engine),
             Arc::clone(&queue),
             marks,
@@ -134,15 +145,14 @@ impl Journal {
             hooks,
             metrics,
         )
-        .map_err(|error| OpenError::Engine {
-            dir: dir.to_owned(),
-            reason: error.to_string(),
-        })?;
+        .map_err(no_thread)?;
+        let watch = Watch::start(Arc::clone(&engine), alarm).map_err(no_thread)?;
         Ok(Journal {
             place: dir.to_owned(),
             engine,
             queue,
             writer: Some(writer),
+            _watch: watch,
         })
     }
 
@@ -317,9 +327,16 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         self.queue.close();
-        if let Some(writer) = self.writer.take() {
-            // A panic of the thread was reported as a failure already.
-            let _ = writer.join();
+        let Some(writer) = self.writer.take() else { return };
+        let mut failed_since = None;
+        while !writer.is_finished() {
+            if self.queue.failed() && failed_since.get_or_insert_with(Instant::now).elapsed() > GOODBYE {
+                // A5: the process is to end, and not to wait for a disk.
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
+        // A panic of the thread was reported as a failure already.
+        let _ = writer.join();
     }
 }

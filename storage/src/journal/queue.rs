@@ -116,6 +116,11 @@ impl Queue {
         waiting.bytes = 0;
     }
 
+    /// Whether it ended because the journal failed.
+    pub(super) fn failed(&self) -> bool {
+        !matches!(self.lock().ended, None | Some(JournalError::Closed))
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.lock().bytes
     }

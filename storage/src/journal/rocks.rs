@@ -204,6 +204,10 @@ impl Engine for RocksEngine {
         let property = |name: &str| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
         property("rocksdb.total-sst-files-size") + property("rocksdb.cur-size-all-mem-tables")
     }
+
+    fn sound(&self) -> Result<(), String> {
+        background::sound(&self.db)
+    }
 }
 
 pub(super) fn read_marks(db: &DB) -> Result<Marks, String> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use paxos::{Logged, Record, Slot, Write, WriteId};
 
 use super::Hooks;
+use super::alarm::Alarm;
 use super::engine::{Changes, Engine, Marks};
 use super::entry;
 use super::error::JournalError;
@@ -40,10 +41,17 @@ pub(super) fn spawn(
     sync_delay: Duration,
     hooks: Hooks,
     metrics: Metrics,
-) -> std::io::Result<JoinHandle<()>> {
+) -> std::io::Result<(JoinHandle<()>, Arc<Alarm>)> {
+    let Hooks {
+        release,
+        persisted,
+        failed,
+    } = hooks;
+    let alarm = Arc::new(Alarm::new(Arc::clone(&queue), failed));
+    let raised = Arc::clone(&alarm);
     let writer = Writer {
         engine,
-        queue: Arc::clone(&queue),
+        queue,
         metrics,
         sync_delay,
         last_slot: marks.trimmed,
@@ -54,43 +62,29 @@ pub(super) fn spawn(
     };
     std::thread::Builder::new()
         .name("journal".to_owned())
-        .spawn(move || writer.run(hooks))
+        .spawn(move || writer.run(release, persisted, raised))
+        .map(|thread| (thread, alarm))
 }
 
 /// Reports the end of the thread if nothing else did.
-struct Alarm {
-    queue: Arc<Queue>,
-    failed: Option<Box<dyn FnOnce(JournalError) + Send>>,
-}
+struct Guard(Arc<Alarm>);
 
-impl Alarm {
-    fn raise(&mut self, error: JournalError) {
-        self.queue.poison(error.clone());
-        if let Some(failed) = self.failed.take() {
-            failed(error);
-        }
-    }
-}
-
-impl Drop for Alarm {
+impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.raise(JournalError::Panicked);
+            self.0.raise(JournalError::Panicked);
         }
     }
 }
 
 impl Writer {
-    fn run(mut self, hooks: Hooks) {
-        let Hooks {
-            mut release,
-            mut persisted,
-            failed,
-        } = hooks;
-        let mut alarm = Alarm {
-            queue: Arc::clone(&self.queue),
-            failed: Some(failed),
-        };
+    fn run(
+        mut self,
+        mut release: Box<dyn FnMut(Vec<paxos::Envelope>) + Send>,
+        mut persisted: Box<dyn FnMut(WriteId) + Send>,
+        alarm: Arc<Alarm>,
+    ) {
+        let _guard = Guard(Arc::clone(&alarm));
         let mut asked = Slot::ZERO;
         loop {
             let Work {
@@ -106,13 +100,18 @@ impl Writer {
                 return alarm.raise(JournalError::Write(reason));
             }
             // A3: only now. The messages go first, so that whoever hears of the write may rely on them.
-            if !messages.is_empty() {
-                release(messages);
-                reached(Step::Released);
-            }
-            if let Some(newest) = newest {
-                persisted(newest);
-                reached(Step::Persisted);
+            let said = alarm.unless_raised(|| {
+                if !messages.is_empty() {
+                    release(messages);
+                    reached(Step::Released);
+                }
+                if let Some(newest) = newest {
+                    persisted(newest);
+                    reached(Step::Persisted);
+                }
+            });
+            if !said {
+                return;
             }
             if let Err(reason) = self.tidy(&changes, last) {
                 return alarm.raise(JournalError::Write(reason));
@@ -294,6 +293,10 @@ mod tests {
         fn size(&self) -> u64 {
             0
         }
+
+        fn sound(&self) -> Result<(), String> {
+            Ok(())
+        }
     }
 
     /// A vote, and the message that rests on it.
@@ -343,7 +346,7 @@ mod tests {
         };
         let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
         let disk: Arc<dyn Engine> = engine.clone();
-        let thread = spawn(
+        let (thread, _) = spawn(
             disk,
             Arc::clone(&queue),
             Marks::default(),
@@ -372,6 +375,88 @@ mod tests {
         assert_eq!(engine.committed.lock().expect("no other thread").len(), 2);
     }
 
+    /// A disk whose writes do not come back once it has failed, as RocksDB's may.
+    struct StuckDisk {
+        failed: std::sync::Barrier,
+        stuck: std::sync::Barrier,
+        sound: std::sync::atomic::AtomicBool,
+    }
+
+    impl Engine for StuckDisk {
+        fn marks(&self) -> Result<Marks, String> {
+            Ok(Marks::default())
+        }
+
+        fn scan(&self, _: Slot, _: Slot, _: &mut dyn FnMut(Slot, &[u8]) -> ControlFlow<()>) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn commit(&self, _: &Changes) -> Result<(), String> {
+            self.sound.store(false, std::sync::atomic::Ordering::SeqCst);
+            self.failed.wait();
+            self.stuck.wait();
+            Ok(())
+        }
+
+        fn reclaim(&self, _: Slot) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn settle(&self, _: bool) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn size(&self) -> u64 {
+            0
+        }
+
+        fn sound(&self) -> Result<(), String> {
+            match self.sound.load(std::sync::atomic::Ordering::SeqCst) {
+                true => Ok(()),
+                false => Err("a file could not be written".to_owned()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_that_does_not_come_back_is_no_reason_to_be_silent() {
+        let engine = Arc::new(StuckDisk {
+            failed: std::sync::Barrier::new(2),
+            stuck: std::sync::Barrier::new(2),
+            sound: true.into(),
+        });
+        let queue = Arc::new(Queue::new(100, 1 << 20));
+        let (said, heard) = sync_channel(100);
+        let failed = said.clone();
+        let hooks = Hooks {
+            release: Box::new(|_| panic!("A3: the write is not durable")),
+            persisted: Box::new(move |id| said.send(Ok(id)).expect("the test listens")),
+            failed: Box::new(move |error| failed.send(Err(error)).expect("the test listens")),
+        };
+        let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
+        let disk: Arc<dyn Engine> = engine.clone();
+        let (thread, alarm) = spawn(
+            Arc::clone(&disk),
+            Arc::clone(&queue),
+            Marks::default(),
+            Duration::ZERO,
+            hooks,
+            metrics,
+        )
+        .expect("a thread");
+        let watch = super::super::alarm::Watch::start(disk, alarm).expect("a thread");
+        queue.push(vec![vote(1)]).expect("an empty queue");
+        engine.failed.wait();
+        let error = JournalError::Write("a file could not be written".to_owned());
+        assert_eq!(heard.recv(), Ok(Err(error.clone())), "while the write is held up");
+        assert_eq!(queue.push(vec![vote(2)]), Err(super::super::SubmitError::Failed(error)));
+        // It comes back after all, and says nothing.
+        engine.stuck.wait();
+        thread.join().expect("it ended by itself");
+        drop(watch);
+        assert!(heard.recv().is_err(), "nothing is said afterwards");
+    }
+
     #[test]
     fn what_is_queued_together_is_committed_together() {
         let engine = Arc::new(FullDisk {
@@ -392,6 +477,7 @@ mod tests {
         let disk: Arc<dyn Engine> = engine.clone();
         spawn(disk, queue, Marks::default(), Duration::ZERO, hooks, metrics)
             .expect("a thread")
+            .0
             .join()
             .expect("it ended by itself");
         assert_eq!(heard.iter().collect::<Vec<_>>(), [WriteId(80)]);

@@ -155,6 +155,14 @@ impl<T: Tables> Reader<T> {
         self.shared.tables.interrupt();
     }
 
+    /// Whether the tables have been written in the background; see [`Tables::sound`].
+    ///
+    /// # Errors
+    /// [`TablesError`]; the node must stop.
+    pub fn sound(&self) -> Result<(), TablesError> {
+        self.shared.tables.sound()
+    }
+
     /// The tables underneath.
     #[must_use]
     pub fn tables(&self) -> &T {

@@ -116,6 +116,15 @@ pub trait Tables: Send + Sync + 'static {
     /// [`TablesError::Closing`], and every later one at once: for tables that nobody shall keep open.
     fn interrupt(&self) {}
 
+    /// Whether everything that was written in the background has been (A5). Never waits for the disk, so it may be asked while a
+    /// write is held up.
+    ///
+    /// # Errors
+    /// [`TablesError`], from the first failure on.
+    fn sound(&self) -> Result<(), TablesError> {
+        Ok(())
+    }
+
     /// Bytes on disk, or in memory if there is no disk; about.
     fn size(&self) -> u64;
 
