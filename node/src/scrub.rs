@@ -3,7 +3,8 @@
 //! One thread reads the journal's entries and then the state's rows, past the caches, at a rate that nobody feels, and rests
 //! between two passes. Every checksum on the way is verified. What it finds decides what becomes of the node:
 //!
-//! * **The journal** is damaged: the node stops. It cannot show what it promised, so it must not vote (A6). That holds for
+//! * **The journal** is damaged: the node stops, and no start opens it again. It cannot show what it promised, so it must not
+//!   vote (A6), and a start may not come upon the same place. That holds for
 //!   slots that are applied everywhere as well, although nobody will ask for them: RocksDB stumbles over the same block when
 //!   it next compacts it, and then nothing can be written any more. To stop now, with a sentence, is the better time.
 //! * **The state** is damaged: it is condemned, and the node stops. When it starts again the state is set aside and a peer's
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use paxos::Slot;
 use serde::{Deserialize, Serialize};
+use storage::Store;
 use storage::journal::{Journal, LoadError};
 use storage::machine::Reader;
 use storage::tables::{RocksTables, TablesError};
@@ -103,6 +105,8 @@ enum Cut {
     Stopped,
     /// The journal is not what was written.
     Journal(String),
+    /// The journal cannot be read, and may be whole.
+    Unreadable(String),
     /// The state is not what was written, or cannot be read at all.
     State(TablesError),
 }
@@ -192,7 +196,7 @@ impl Work {
     /// Every chosen slot: later ones are in memory still.
     fn pass_journal(&self) -> Result<u64, Cut> {
         let journal = &self.parts.journal;
-        let trimmed = || journal.trimmed().map_err(|error| Cut::Journal(error.to_string()));
+        let trimmed = || journal.trimmed().map_err(|error| Cut::Unreadable(error.to_string()));
         let end = self.parts.reader.applied();
         let mut next = trimmed()?.next();
         let mut sum = 0;
@@ -210,7 +214,8 @@ impl Work {
                     begin if begin > next => next = begin,
                     _ => return Err(Cut::Journal(format!("slot {slot} is missing from the journal"))),
                 },
-                Err(error) => return Err(Cut::Journal(error.to_string())),
+                Err(error @ LoadError::Damaged { .. }) => return Err(Cut::Journal(error.to_string())),
+                Err(error @ LoadError::Engine(_)) => return Err(Cut::Unreadable(error.to_string())),
             }
         }
         Ok(sum)
@@ -253,9 +258,21 @@ impl Work {
     }
 
     fn give_up(&self, cut: Cut) {
-        let what = match cut {
+        let dir = self.parts.dir.display();
+        let sentence = match cut {
             Cut::Stopped => return,
-            Cut::Journal(what) => what,
+            Cut::Journal(what) => {
+                self.fault("journal");
+                let kept = match Store::condemn_journal(&self.parts.dir, &what) {
+                    Ok(()) => String::new(),
+                    Err(error) => format!(" (this could not be written down for the next start: {error})"),
+                };
+                format!(
+                    "the journal in {dir} is damaged, so this node must not vote any more: {what}{kept}. Leave it stopped and keep \
+                     the folder; docs/operations.md, \"A node that must not vote\", tells how it comes back"
+                )
+            }
+            Cut::Unreadable(what) => format!("the journal in {dir} cannot be read: {what}"),
             Cut::State(error) => {
                 if matches!(error, TablesError::Damaged { .. }) {
                     self.fault("state");
@@ -263,12 +280,6 @@ impl Work {
                 return self.parts.guard.met("the scrub has read the disk", &error);
             }
         };
-        self.fault("journal");
-        let sentence = format!(
-            "the journal in {} is damaged, so this node must not vote any more: {what}. Leave it stopped and keep the folder; \
-             docs/operations.md, \"A node that must not vote\", tells how it comes back",
-            self.parts.dir.display()
-        );
         error!(reason = sentence, "the scrub found that the disk is not whole");
         (self.parts.failed)(sentence);
     }
@@ -412,6 +423,8 @@ mod tests {
         work.give_up(cut);
         let said = failures.try_recv().expect("it says so");
         assert!(said.contains("must not vote any more"), "{said}");
+        let kept = std::fs::read_to_string(dir.path().join("journal.condemned")).expect("the next start knows");
+        assert!(said.contains(&kept), "{kept}");
         assert_eq!(work.parts.progress.now().faults, 2);
     }
 

@@ -15,7 +15,9 @@ use thiserror::Error;
 use crate::journal::{self, Identity, JournalFindings};
 use crate::machine::StateFindings;
 use crate::snapshot::installed;
-use crate::store::{CONDEMNED, Found, MAKING, Store, foreign, journal_dir, owner, state_dir};
+use crate::store::{
+    CONDEMNED, Found, JOURNAL_CONDEMNED, MAKING, Store, foreign, journal_condemned, journal_dir, owner, state_dir,
+};
 use crate::tables::{RocksTables, TablesError};
 
 /// What a data folder holds, and what is to be done about it.
@@ -139,6 +141,13 @@ impl Inspection {
         };
         inspection.look_at_state(&state, &mut counter("state", state_bytes, looked));
         inspection.compare();
+        if let Some(why) = journal_condemned(dir) {
+            inspection.journal.faults.push(format!(
+                "it was found damaged while the node ran ({why}). If this is the only fault of the journal that is listed here, all of \
+                 it reads well now; what made it read badly then is to be found first, and {} removed, before the node starts",
+                dir.join(JOURNAL_CONDEMNED).display()
+            ));
+        }
         inspection.verdict = inspection.judge();
         Ok(inspection)
     }
@@ -318,6 +327,8 @@ fn leftovers(dir: &Path) -> Result<Vec<Leftover>, InspectError> {
                 "where the folder was made; the next start removes it"
             } else if name == CONDEMNED {
                 "says that the state is to be fetched again at the next start"
+            } else if name == JOURNAL_CONDEMNED {
+                "says what was found in the journal while the node ran"
             } else if name.starts_with("state") {
                 "a state that was set aside; remove it when nobody needs it to find out what happened"
             } else {

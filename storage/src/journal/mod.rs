@@ -299,7 +299,11 @@ impl Journal {
                     ControlFlow::Continue(())
                 }
             })
-            .map_err(LoadError::Engine)?;
+            .map_err(|reason| match reason {
+                // A checksum that is wrong is RocksDB's to notice, and its errors begin with what they are.
+                reason if reason.starts_with("Corruption") => LoadError::Damaged { slot: next, reason },
+                reason => LoadError::Engine(reason),
+            })?;
         if let Some(fault) = fault {
             return Err(fault);
         }

@@ -70,6 +70,17 @@ pub enum StoreError {
         /// The folder.
         dir: PathBuf,
     },
+    /// The journal was found damaged while the node ran (A6).
+    #[error("the journal in {} was found damaged while the node ran ({why}), so it may have forgotten what it promised, and the node must not vote any more. Keep the folder; `synod disk check {}` reads all of it, and docs/operations.md, \"A node that must not vote\", tells how the node comes back", dir.display(), dir.display())]
+    Condemned {
+        /// The folder.
+        dir: PathBuf,
+        /// What was found.
+        why: String,
+    },
+    /// What a new store was to begin with cannot be had.
+    #[error("{0}")]
+    Staging(String),
     /// The state is another node's than the journal.
     #[error("the state in {} belongs to another node than the journal beside it: {what}", dir.display())]
     Foreign {
@@ -86,6 +97,19 @@ pub enum StoreError {
         /// What the system says.
         reason: String,
     },
+}
+
+/// A file in the data folder that says what was found in the journal, so that no start takes it for whole because it does not
+/// come upon the same place.
+pub(crate) const JOURNAL_CONDEMNED: &str = "journal.condemned";
+
+/// Why the journal in `dir` must not be used any more, if that was found out.
+pub(crate) fn journal_condemned(dir: &Path) -> Option<String> {
+    match std::fs::read_to_string(dir.join(JOURNAL_CONDEMNED)) {
+        Ok(why) => Some(why),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("{JOURNAL_CONDEMNED} cannot be read: {error}")),
+    }
 }
 
 /// Where the state keeps whose it is.
@@ -126,6 +150,10 @@ impl Store {
         if Store::found(dir) == Found::HalfMade {
             return Err(StoreError::HalfMade { dir: dir.to_owned() });
         }
+        if let Some(why) = journal_condemned(dir) {
+            let dir = dir.to_owned();
+            return Err(StoreError::Condemned { dir, why });
+        }
         let journal = Journal::open(&journal_dir(dir), expected, settings.journal, hooks, registry)?;
         making::finish(dir).map_err(|error| StoreError::Folder {
             dir: dir.to_owned(),
@@ -152,6 +180,15 @@ impl Store {
     /// What the system says; then nothing is changed.
     pub fn condemn_state(dir: &Path, why: &str) -> std::io::Result<()> {
         state::condemn(dir, why)
+    }
+
+    /// Has no start open the store in `dir` any more: what is read in its journal is not what was written (A6). May be called
+    /// while the store is open.
+    ///
+    /// # Errors
+    /// What the system says; then a start may open it.
+    pub fn condemn_journal(dir: &Path, why: &str) -> std::io::Result<()> {
+        state::write_down(dir, JOURNAL_CONDEMNED, why)
     }
 }
 

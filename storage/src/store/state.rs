@@ -70,8 +70,13 @@ pub(super) fn open(
 /// # Errors
 /// What the system says.
 pub(super) fn condemn(dir: &Path, why: &str) -> std::io::Result<()> {
-    let file = dir.join(CONDEMNED);
-    fs::write(&file, why)?;
+    write_down(dir, CONDEMNED, why)
+}
+
+/// Puts a sentence into a file of the data folder, durably.
+pub(super) fn write_down(dir: &Path, name: &str, sentence: &str) -> std::io::Result<()> {
+    let file = dir.join(name);
+    fs::write(&file, sentence)?;
     sync(&file)?;
     sync(dir)
 }
