@@ -6,6 +6,7 @@
 //! node would start again, come upon it again, and so on for ever.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use storage::Store;
 use storage::tables::TablesError;
@@ -13,20 +14,25 @@ use tokio::sync::mpsc;
 use tracing::error;
 
 /// Knows the state's folder, whether there are peers, and how to end the node. Clones are cheap.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StateGuard {
     dir: PathBuf,
-    has_peers: bool,
+    has_peers: Arc<dyn Fn() -> bool + Send + Sync>,
     failed: mpsc::Sender<String>,
 }
 
 impl StateGuard {
-    /// For the state in the data folder `dir`; what `failed` hears ends the node.
+    /// For the state in the data folder `dir`; what `failed` hears ends the node. `has_peers` is asked when it matters, because
+    /// members come and go.
     #[must_use]
-    pub fn new(dir: &Path, has_peers: bool, failed: mpsc::Sender<String>) -> StateGuard {
+    pub fn new(
+        dir: &Path,
+        has_peers: impl Fn() -> bool + Send + Sync + 'static,
+        failed: mpsc::Sender<String>,
+    ) -> StateGuard {
         StateGuard {
             dir: dir.to_owned(),
-            has_peers,
+            has_peers: Arc::new(has_peers),
             failed,
         }
     }
@@ -45,7 +51,7 @@ impl StateGuard {
         let TablesError::Damaged { what: damage } = error else {
             return format!("{what}: {error}");
         };
-        if !self.has_peers {
+        if !(self.has_peers)() {
             return format!(
                 "{what}: the state in {dir} is damaged, and there is no peer to fetch it from: {damage}. `synod disk check \
                  {dir}` lists all that is wrong; restore the node from a backup"
@@ -71,7 +77,7 @@ mod tests {
     fn judged(has_peers: bool, error: &TablesError) -> (String, bool) {
         let dir = tempfile::tempdir().expect("a folder");
         let (failed, mut failures) = mpsc::channel(1);
-        StateGuard::new(dir.path(), has_peers, failed).met("a client's read", error);
+        StateGuard::new(dir.path(), move || has_peers, failed).met("a client's read", error);
         let sentence = failures.try_recv().expect("the node ends");
         (sentence, dir.path().join("state.condemned").exists())
     }

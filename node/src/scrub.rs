@@ -358,7 +358,7 @@ mod tests {
             journal: Arc::new(store.journal),
             reader: store.machine.reader(),
             dir: dir.to_owned(),
-            guard: StateGuard::new(dir, has_peers, ends),
+            guard: StateGuard::new(dir, move || has_peers, ends),
             pace: Pace {
                 bytes_per_second: 1 << 40,
                 rest: Duration::from_secs(1),

@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paxos::{Address, Input, Replica};
+use paxos::{Address, Configurations, Input, Replica};
 use prometheus::Registry;
 use storage::machine::{ApplyError, Limits, Reader};
 use storage::snapshot::Origin;
@@ -132,12 +132,13 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     let outbound = Outbound::new(transport.clone());
     let (failed, mut failures) = mpsc::channel::<String>(4);
 
-    let guard = StateGuard::new(&settings.data_dir, settings.genesis.members().len() > 1, failed.clone());
     let hooks = disk::hooks(me, outbound.clone(), happenings.clone(), failed.clone());
     let disk = disk::open(settings, me, bootstrap, hooks, &registry)?;
     let recovered = &disk.recovered;
     info!(promised = %recovered.promised, chosen = %recovered.chosen, applied = %recovered.applied, "the disk is read");
     let had = recovered.chosen;
+    let newest = recovered.configurations.as_ref().map(Configurations::newest);
+    let members = newest.unwrap_or(&settings.genesis).members().len();
     let replica = Replica::new(
         options::options(settings, me, boot),
         disk.recovered,
@@ -148,6 +149,13 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     let sweeper = disk.machine.sweeper().map_err(during("cannot sweep the state"))?;
     let fixed = options::fixed_status(settings);
     let (requests, desk) = requests::open(clock, settings.limits.max_waiting_requests, fixed.clone());
+    let known = requests.clone();
+    let has_peers = move || match known.status().configurations.last() {
+        Some(newest) => newest.configuration.members.len() > 1,
+        // Nothing is published yet.
+        None => members > 1,
+    };
+    let guard = StateGuard::new(&settings.data_dir, has_peers, failed.clone());
     let (applier_guard, applier_failed) = (guard.clone(), failed.clone());
     let applier = Applier::start(
         disk.machine,
