@@ -1,7 +1,7 @@
 //! Whole nodes that die and disks that fail, under writing clients: what was acknowledged is there at the end, and all nodes
 //! hold the same. `CRASH_CYCLES` says how often nodes are killed (`./dev crash`).
 
-#[path = "../../faulty-disk/client.rs"]
+#[path = "../../storage/faulty-disk/client.rs"]
 mod faulty_disk;
 #[allow(unreachable_pub, reason = "shared between test binaries")]
 mod support;

@@ -1,7 +1,7 @@
 //! A5: a failed write of RocksDB's own threads ends the store too, although RocksDB would get over it by itself.
 
 mod common;
-#[path = "../../faulty-disk/client.rs"]
+#[path = "../faulty-disk/client.rs"]
 mod faulty_disk;
 
 use std::mem::ManuallyDrop;

@@ -31,6 +31,7 @@ mod error;
 pub(crate) mod governance;
 mod hash;
 mod heads;
+#[cfg(feature = "rocks")]
 mod inspect;
 pub(crate) mod keys;
 mod leftovers;
@@ -54,6 +55,7 @@ pub use command::{
 pub use error::KvError;
 pub use governance::is_governance;
 pub use hash::Hash;
+#[cfg(feature = "rocks")]
 pub use inspect::{StateFindings, Stretch};
 pub use leftovers::{KeyCount, Leftovers};
 pub use progress::Progress;

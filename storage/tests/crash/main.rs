@@ -8,10 +8,11 @@
 //! * a promise that was spoken of never goes back, and no two values are voted for in one ballot and slot;
 //! * each slot, applied once or ten times, gives one digest.
 //!
-//! `CRASH_CYCLES` says how often (`./dev crash 2000`), `CRASH_SEED` repeats a run's choices.
+//! `CRASH_CYCLES` says how often (`./dev crash 2000`), `CRASH_SEED` repeats a run's choices. Several stores live and die at the
+//! same time, each by itself: a life consists of waiting, mostly.
 
 mod cycles;
-#[path = "../../../faulty-disk/client.rs"]
+#[path = "../../faulty-disk/client.rs"]
 mod faulty_disk;
 mod lone;
 mod model;

@@ -98,7 +98,7 @@ fn program(cargo: &str) -> PathBuf {
     // TARGET/release/deps/this-test
     let test = std::env::current_exe().expect("this test");
     let target = test.ancestors().nth(3).expect("a target folder").join("faulty-disk");
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../faulty-disk/Cargo.toml");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../storage/faulty-disk/Cargo.toml");
     BUILT.call_once(|| {
         let built = Command::new(cargo)
             .args(["build", "--release", "--locked", "--quiet", "--manifest-path"])
