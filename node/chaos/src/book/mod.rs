@@ -2,8 +2,8 @@
 //!
 //! Everything passes one lock, so there is one clock and one order of "ended before that began". Each answer is held at once against
 //! what had been seen when it was asked for (an answer of an older revision is stale); each key is judged when it is closed: by
-//! [`order`](self::order) (the witness: revisions), by search (the black box: [`simulator::linearizable`]) and by
-//! [`once`](self::once) (exactly once). At the end the store is compared with how each key was left.
+//! [`order`] (the witness: revisions), by search (the black box: [`simulator::linearizable`]) and by
+//! [`once`] (exactly once). At the end the store is compared with how each key was left.
 
 mod key;
 mod once;
