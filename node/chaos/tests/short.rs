@@ -62,6 +62,7 @@ fn harm_done_on_purpose_is_found_and_told() {
             &[
                 "answers are not older than what was seen before",
                 "a revision has one write",
+                "who has applied the same slots has the same state",
             ],
         ),
     ] {
