@@ -8,6 +8,7 @@ pub mod archive;
 pub mod bench;
 pub mod cli;
 pub mod clock;
+pub mod drain;
 pub mod driver;
 pub mod guard;
 pub mod http;

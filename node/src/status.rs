@@ -99,6 +99,9 @@ pub struct NodeStatus {
     /// The node to which this one hands leadership over.
     #[serde(default)]
     pub handing_over: Option<u64>,
+    /// The node is about to be stopped and sends its clients elsewhere.
+    #[serde(default)]
+    pub draining: bool,
     /// What the scrub has read and found.
     #[serde(default)]
     pub scrub: ScrubStatus,

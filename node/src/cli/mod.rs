@@ -6,6 +6,7 @@
 pub mod certs;
 pub mod demo;
 mod disk;
+mod drain;
 mod get;
 mod member;
 mod move_leader;
@@ -36,6 +37,7 @@ Examples:
   synod quorum apply --system 'counts 4/2' --dry-run
   synod member list
   synod move-leader --to 3
+  synod drain
   synod disk check /var/lib/synod
   synod bench put --endpoints 127.0.0.1:2379 --clients 64
 
@@ -58,6 +60,8 @@ enum Command {
     Member(member::Arguments),
     /// Has another node lead
     MoveLeader(move_leader::Arguments),
+    /// Sends a node's clients elsewhere before it is stopped
+    Drain(drain::Arguments),
     /// Looks at data folders of nodes that are stopped
     Disk(disk::Arguments),
     /// Makes certificates for development
@@ -90,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Quorum(arguments) => quorum::run(&arguments),
         Command::Member(arguments) => member::run(&arguments),
         Command::MoveLeader(arguments) => move_leader::run(&arguments),
+        Command::Drain(arguments) => drain::run(&arguments),
         Command::Disk(arguments) => disk::run(&arguments),
         Command::Certs(arguments) => match certs::run(arguments) {
             Ok(()) => ExitCode::SUCCESS,

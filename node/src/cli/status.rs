@@ -124,6 +124,7 @@ impl Row {
             Some(epoch) => format!("left out since epoch {epoch}: may be switched off"),
             None => health,
         };
+        let health = if status.draining { "draining".to_owned() } else { health };
         let health = match &status.catching_up {
             Some(copy) => format!("catching up: snapshot {} %", copy.percent),
             None => health,

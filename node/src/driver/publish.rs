@@ -34,6 +34,8 @@ pub struct Publisher {
     pub scrub: Arc<ScrubProgress>,
     /// The room on the disk.
     pub space: watch::Receiver<Space>,
+    /// Whether the node is drained.
+    pub draining: watch::Receiver<bool>,
 }
 
 impl Publisher {
@@ -115,6 +117,7 @@ impl Publisher {
             lease_ms: status.lease.map(millis),
             stale_ms: status.stale.map(millis),
             handing_over: status.handing_over.map(|node| node.0),
+            draining: *self.draining.borrow(),
             scrub: self.scrub.now(),
             queues: Queues {
                 queued_commands: status.queued as u64,

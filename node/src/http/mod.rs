@@ -6,17 +6,19 @@
 //! * `/health`: etcd's question, whether requests succeed. False without a leader; `?serializable=true` asks about local
 //!   reads only.
 //! * `/metrics`, `/version`, `/v1/status`.
-//! * `POST /v1/reconfigure`: the one page that changes anything ([`reconfigure`]).
+//! * `POST /v1/reconfigure`: an operator wants another configuration ([`reconfigure`]).
+//! * `POST /v1/drain`: somebody is about to stop this node ([`drain`]).
 //!
 //! `?verbose` on the probes lists every check.
 
+pub mod drain;
 pub mod reconfigure;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -26,7 +28,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::api::ETCD_VERSION;
-use crate::metrics::{NodeGauges, Recent, Summary};
+use crate::drain::Drain;
+use crate::metrics::{NodeGauges, Outlook, QuorumGauges, Quorums, Recent, Summary, openmetrics};
 use crate::requests::Requests;
 use crate::status::NodeStatus;
 
@@ -41,6 +44,12 @@ pub struct Pages {
     pub registry: Registry,
     /// Filled from the status at every scrape.
     pub gauges: NodeGauges,
+    /// Filled from the status and the peers that are reached, at every scrape.
+    pub quorum_gauges: QuorumGauges,
+    /// What the quorum systems mean now.
+    pub quorums: Arc<Quorums>,
+    /// Sends the node's clients elsewhere.
+    pub drain: Drain,
     /// The last minute.
     pub recent: Recent,
     /// Slots that the node may lag behind and still be ready.
@@ -77,6 +86,7 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/version", get(version))
         .route("/v1/status", get(status))
         .route("/v1/reconfigure", post(reconfigure::reconfigure))
+        .route("/v1/drain", post(drain::drain))
         .with_state(pages)
 }
 
@@ -87,20 +97,50 @@ struct StatusPage<'a> {
     node: &'a NodeStatus,
     #[serde(flatten)]
     recent: Summary,
+    /// What the quorums are like as this node reaches them.
+    outlook: Option<Outlook>,
 }
 
 async fn status(State(pages): State<Arc<Pages>>) -> Response {
-    let node = pages.requests.status();
-    Json(StatusPage {
-        node: &node,
-        recent: pages.recent.summary(),
+    aside(move || {
+        let node = pages.requests.status();
+        Json(StatusPage {
+            node: &node,
+            recent: pages.recent.summary(),
+            outlook: pages.quorums.outlook(&node),
+        })
+        .into_response()
     })
-    .into_response()
+    .await
 }
 
-async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
-    pages.gauges.update(&pages.requests.status());
-    match TextEncoder::new().encode_to_string(&pages.registry.gather()) {
+async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let open = accept.is_some_and(openmetrics::is_accepted);
+    aside(move || exposition(&pages, open)).await
+}
+
+/// Runs on a thread of its own what may take a while: the first look at a wide quorum system.
+async fn aside(work: impl FnOnce() -> Response + Send + 'static) -> Response {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(response) => response,
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the page broke: {error}\n")).into_response(),
+    }
+}
+
+fn exposition(pages: &Pages, open: bool) -> Response {
+    let status = pages.requests.status();
+    pages.gauges.update(&status);
+    pages.quorum_gauges.update(&status);
+    let families = pages.registry.gather();
+    if open {
+        return (
+            [(header::CONTENT_TYPE, openmetrics::CONTENT_TYPE)],
+            openmetrics::encode(&families),
+        )
+            .into_response();
+    }
+    match TextEncoder::new().encode_to_string(&families) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -181,7 +221,17 @@ fn ready_checks(status: &NodeStatus, ready_lag: u64) -> Vec<Check> {
             disk.free_bytes, disk.reserve_bytes
         ))
     };
-    vec![("recovered", recovered), ("caught_up", caught_up), ("space", space)]
+    let staying = if status.draining {
+        Err("this node is about to stop: it is being drained".to_owned())
+    } else {
+        Ok(())
+    };
+    vec![
+        ("recovered", recovered),
+        ("caught_up", caught_up),
+        ("space", space),
+        ("staying", staying),
+    ]
 }
 
 fn probe(checks: &[Check], verbose: bool) -> Response {
@@ -243,9 +293,14 @@ mod tests {
                 enough: false,
                 ..Default::default()
             },
-            ..status
+            ..status.clone()
         };
         assert!(ready_checks(&full, 95)[2].1.is_err());
+        let leaving = NodeStatus {
+            draining: true,
+            ..status
+        };
+        assert!(ready_checks(&leaving, 95)[3].1.is_err());
     }
 
     #[test]
@@ -260,9 +315,16 @@ mod tests {
     }
 
     async fn page(address: std::net::SocketAddr, path: &str) -> String {
+        ask(
+            address,
+            &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        )
+        .await
+    }
+
+    async fn ask(address: std::net::SocketAddr, request: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("written");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("text");
@@ -281,10 +343,17 @@ mod tests {
         let registry = Registry::new();
         let metrics = crate::metrics::ApiMetrics::new(&registry);
         let (gauges, recent) = (NodeGauges::new(&registry), Recent::new(metrics));
+        let quorums = Arc::new(Quorums::new(Box::new(|_| None)));
+        let quorum_gauges = QuorumGauges::new(&registry, quorums.clone());
+        let (drain, signs) = Drain::new();
+        signs.empty.send_replace(true);
         let pages = Arc::new(Pages {
             requests,
             registry,
             gauges,
+            quorum_gauges,
+            quorums,
+            drain,
             recent,
             ready_lag: 0,
             request_timeout: Duration::from_secs(1),
@@ -304,12 +373,36 @@ mod tests {
             ("/v1/status", "200", "\"consensus_latency_ms\":null"),
             ("/v1/status", "200", "\"name\":\"c\""),
             ("/metrics", "200", "synod_leader_known 0"),
+            ("/metrics", "200", "synod_reconfiguration_in_progress 0"),
             ("/nowhere", "404", ""),
         ] {
             let answer = page(address, path).await;
             assert!(
                 answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(part),
                 "{path}: {answer}"
+            );
+        }
+        let open = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=1.0.0\r\nConnection: close\r\n\r\n";
+        let answer = ask(address, open).await;
+        assert!(
+            answer.contains("content-type: application/openmetrics-text") && answer.ends_with("# EOF\n"),
+            "{answer}"
+        );
+        for (json, code, part) in [
+            (r#"{"linger_ms":0,"timeout_ms":60000}"#, "200", "\"done\":true"),
+            (r#"{"linger_ms":2,"timeout_ms":1}"#, "400", "at least linger_ms"),
+        ] {
+            let length = json.len();
+            let answer = ask(
+                address,
+                &format!(
+                    "POST /v1/drain HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{json}"
+                ),
+            )
+            .await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(part),
+                "{json}: {answer}"
             );
         }
         drop(stop);

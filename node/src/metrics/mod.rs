@@ -7,23 +7,34 @@
 //! * [`ApiMetrics`]: requests of clients and what became of the proposals they caused
 //! * [`ConsensusMetrics`]: what the core reports in its events
 //! * [`NodeGauges`]: the node's status, read when somebody scrapes
+//! * [`QuorumGauges`]: what may still be lost, and what a commit waits for
+//! * [`CanaryMetrics`]: writes that the node makes itself
+//! * [`RenewalMetrics`]: certificates renewed while the node runs
+//! * [`openmetrics`]: the format for scrapers that ask for it
 //! * [`SweepMetrics`]: what is removed behind compactions
 //! * [`ScrubMetrics`]: what is read in the background to find what rots
 //! * [`Recent`]: the last minute in four numbers
 //! * [`SnapshotMetrics`]: copies of the state that leave and arrive
 
 mod api;
+mod canary;
 mod consensus;
 mod gauges;
+pub mod openmetrics;
+mod quorums;
 mod recent;
+mod renewals;
 mod scrub;
 mod snapshots;
 mod sweeps;
 
 pub use api::{ApiMetrics, Code, Consistency, Operation};
+pub use canary::CanaryMetrics;
 pub use consensus::ConsensusMetrics;
 pub use gauges::NodeGauges;
+pub use quorums::{Outlook, QuorumGauges, Quorums, Reach};
 pub use recent::{Recent, Summary};
+pub use renewals::RenewalMetrics;
 pub use scrub::ScrubMetrics;
 pub use snapshots::SnapshotMetrics;
 pub use sweeps::SweepMetrics;

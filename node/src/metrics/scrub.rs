@@ -16,7 +16,7 @@ pub struct ScrubMetrics {
 }
 
 impl ScrubMetrics {
-    /// Registers the metrics; counters of faults begin at 0, so that their first rise is seen.
+    /// Registers the metrics; counters begin at 0, so that their first rise is seen.
     #[must_use]
     pub fn new(registry: &Registry) -> ScrubMetrics {
         let metrics = ScrubMetrics {
@@ -39,6 +39,7 @@ impl ScrubMetrics {
             ),
         };
         for store in ["journal", "state"] {
+            metrics.bytes.with_label_values(&[store]);
             metrics.faults.with_label_values(&[store]);
         }
         metrics

@@ -8,10 +8,12 @@
 //! files are let go and taken again, and opening the data folder installs the state. It is the way after a crash, so there
 //! is no other.
 
+mod canary;
 mod compacting;
 mod disk;
 mod janitor;
 mod options;
+mod renewal;
 mod space;
 mod state;
 mod stop;
@@ -32,15 +34,19 @@ use tracing::{error, info};
 
 use crate::api::{self, Api};
 use crate::clock::Clock;
+use crate::drain::{Drain, Signs, leave_to_another};
 use crate::driver::{Applier, Contacts, Driver, Ending, Happening, Outbound, Publisher};
 use crate::guard::StateGuard;
 use crate::http::{self, Pages};
-use crate::metrics::{ApiMetrics, ConsensusMetrics, NodeGauges, Recent, ScrubMetrics, SnapshotMetrics, SweepMetrics};
+use crate::metrics::{
+    ApiMetrics, CanaryMetrics, ConsensusMetrics, NodeGauges, QuorumGauges, Quorums, Recent, RenewalMetrics,
+    ScrubMetrics, SnapshotMetrics, SweepMetrics,
+};
 use crate::requests::{self, Requests};
 use crate::scrub::{self, Scrub, ScrubProgress};
 use crate::settings::Settings;
 use crate::snapshots::{Pace, Parts, Progress, Snapshots};
-use crate::status::{Role, Space};
+use crate::status::Space;
 use crate::transport::{Credentials, Identity, Transport, TransportSettings};
 use state::LocalState;
 
@@ -213,6 +219,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
     )?;
 
     let (stop, stopping) = watch::channel(false);
+    let (drain, signs) = Drain::new();
     let state = Arc::new(LocalState {
         reader: reader.clone(),
         swept: sweeps,
@@ -240,6 +247,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
             progress,
             scrub: scrub_progress,
             space,
+            draining: signs.begun.clone(),
         },
         metrics: ConsensusMetrics::new(&registry),
         clock,
@@ -255,8 +263,30 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         settings.timing.request_timeout,
         stopping.clone(),
     ));
+    let canary = CanaryMetrics::new(&registry);
+    tokio::spawn(canary::run(
+        settings.canary,
+        settings.timing.request_timeout,
+        settings.limits.ready_lag,
+        requests.clone(),
+        canary,
+        stopping.clone(),
+    ));
+    tokio::spawn(renewal::run(
+        settings.certificates.clone(),
+        transport.clone(),
+        RenewalMetrics::new(&registry),
+        stopping.clone(),
+    ));
     let departing = requests.clone();
-    let edges = open_edges(settings, ports, requests, state, registry, &stopping);
+    let edges = Edges {
+        requests,
+        state,
+        registry,
+        drain: drain.clone(),
+        transport: transport.clone(),
+    };
+    let edges = edges.open(settings, ports, signs, &stopping);
     info!(
         node = %me.node,
         clients = %settings.listen.clients,
@@ -280,6 +310,7 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         },
     };
     stop.send_replace(true);
+    drain.shut();
     if ended.is_ok() {
         // Clients get their answers before the parts that give them are gone; those who dawdle are cut off. A node that
         // failed says no goodbye (A5).
@@ -297,17 +328,6 @@ async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result
         }
     });
     ended
-}
-
-/// E4: a leader that stops hands over first, if any other can lead: its clients see a pause of about two round trips.
-async fn leave_to_another(requests: &Requests) {
-    if requests.status().role != Role::Leader {
-        return;
-    }
-    match requests.hand_over(None, GOODBYE).await {
-        Ok(to) => info!(%to, "another node leads"),
-        Err(stayed) => info!(reason = %stayed, "stopping as the leader"),
-    }
 }
 
 /// The threads that serve and fetch copies of the state, and how far the latter are.
@@ -370,52 +390,76 @@ async fn open_transport(
         .map_err(during("cannot talk to peers"))
 }
 
-/// Serves clients and pages; resolves when both have ended.
-fn open_edges(
-    settings: &Settings,
-    ports: Ports,
+/// What clients and operators meet.
+struct Edges {
     requests: Requests,
     state: Arc<LocalState>,
     registry: Registry,
-    stopping: &watch::Receiver<bool>,
-) -> impl Future<Output = ()> + use<> {
-    let metrics = ApiMetrics::new(&registry);
-    let identity = api::Identity {
-        cluster: settings.cluster_id().0,
-        member: settings.node.0,
-    };
-    let limits = Limits {
-        max_txn_ops: settings.limits.max_txn_ops,
-        max_request_bytes: settings.limits.max_request_bytes,
-    };
-    let api = Api::new(
-        requests.clone(),
-        state,
-        identity,
-        limits,
-        settings.timing.request_timeout,
-        metrics.clone(),
-    );
-    let pages = Arc::new(Pages {
-        requests,
-        gauges: NodeGauges::new(&registry),
-        registry,
-        recent: Recent::new(metrics),
-        ready_lag: settings.limits.ready_lag,
-        request_timeout: settings.timing.request_timeout,
-    });
-    let stopped = |mut stopping: watch::Receiver<bool>| async move {
-        // A sender that is gone is a node that stops.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    };
-    let clients = tokio::spawn(api::serve(api, ports.clients, stopping.clone()));
-    let pages = tokio::spawn(http::serve(pages, ports.http, stopped(stopping.clone())));
-    async move {
-        if let Err(panic) = clients.await {
-            error!(%panic, "the client API ended");
+    drain: Drain,
+    transport: Transport,
+}
+
+impl Edges {
+    /// Serves clients and pages; resolves when both have ended.
+    fn open(
+        self,
+        settings: &Settings,
+        ports: Ports,
+        signs: Signs,
+        stopping: &watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + use<> {
+        let metrics = ApiMetrics::new(&self.registry);
+        let identity = api::Identity {
+            cluster: settings.cluster_id().0,
+            member: settings.node.0,
+        };
+        let limits = Limits {
+            max_txn_ops: settings.limits.max_txn_ops,
+            max_request_bytes: settings.limits.max_request_bytes,
+        };
+        let api = Api::new(
+            self.requests.clone(),
+            self.state.clone(),
+            identity,
+            limits,
+            settings.timing.request_timeout,
+            metrics.clone(),
+        );
+        let pages = self.pages(settings, metrics);
+        let Signs { shut, empty, .. } = signs;
+        let clients = tokio::spawn(async move {
+            api::serve(api, ports.clients, shut).await;
+            empty.send_replace(true);
+        });
+        let mut stopping = stopping.clone();
+        let stopped = async move {
+            // A sender that is gone is a node that stops.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let pages = tokio::spawn(http::serve(pages, ports.http, stopped));
+        async move {
+            if let Err(panic) = clients.await {
+                error!(%panic, "the client API ended");
+            }
+            if let Ok(Err(error)) = pages.await {
+                error!(%error, "the HTTP pages ended");
+            }
         }
-        if let Ok(Err(error)) = pages.await {
-            error!(%error, "the HTTP pages ended");
-        }
+    }
+
+    fn pages(self, settings: &Settings, metrics: ApiMetrics) -> Arc<Pages> {
+        let transport = self.transport;
+        let quorums = Arc::new(Quorums::new(Box::new(move |node| transport.round_trip(node))));
+        Arc::new(Pages {
+            requests: self.requests,
+            gauges: NodeGauges::new(&self.registry),
+            quorum_gauges: QuorumGauges::new(&self.registry, quorums.clone()),
+            quorums,
+            drain: self.drain,
+            registry: self.registry,
+            recent: Recent::new(metrics),
+            ready_lag: settings.limits.ready_lag,
+            request_timeout: settings.timing.request_timeout,
+        })
     }
 }

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 41] = [
+pub(super) const SCALARS: [&str; 42] = [
     "cluster",
     "node",
     "data_dir",
@@ -50,6 +50,7 @@ pub(super) const SCALARS: [&str; 41] = [
     "scrub.bytes_per_second",
     "scrub.rest",
     "storage.reserve_bytes",
+    "canary.interval",
     "log.format",
     "log.level",
     "sync_delay",

@@ -82,6 +82,8 @@ pub struct Settings {
     pub scrub: Pace,
     /// Bytes that must be free on the disk of the data folder for the node to take writes.
     pub reserve_bytes: u64,
+    /// How often the node makes a write that changes nothing, to see whether writes succeed; zero: never.
+    pub canary: Duration,
     /// What is logged, and how.
     pub log: Log,
     /// Added to every sync of the journal: a test aid that stands for a slow disk.
@@ -219,6 +221,7 @@ impl Settings {
         let catch_up = CatchUp::read(keys);
         let scrub = read_scrub(keys);
         let reserve_bytes = keys.or("storage.reserve_bytes", RESERVE_BYTES, units::bytes);
+        let canary = keys.or("canary.interval", Duration::ZERO, units::duration);
         let log = Log::read(keys);
         let sync_delay = keys.or("sync_delay", Duration::ZERO, units::duration);
         let node = match &join {
@@ -261,6 +264,7 @@ impl Settings {
             catch_up: catch_up?,
             scrub: scrub?,
             reserve_bytes: reserve_bytes? as u64,
+            canary: canary?,
             log: log?,
             sync_delay: sync_delay?,
         })

@@ -38,6 +38,7 @@ fn the_annotated_sample_is_valid_and_spells_out_the_defaults() {
     assert_eq!(sample.log, minimal.log);
     assert_eq!(sample.compaction, minimal.compaction);
     assert_eq!(sample.reserve_bytes, minimal.reserve_bytes);
+    assert_eq!(sample.canary, minimal.canary);
     assert_eq!(sample.reluctance, minimal.reluctance);
     assert_eq!(sample.genesis.alpha(), minimal.genesis.alpha());
     assert_eq!(sample.listen, minimal.listen);

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -18,11 +18,12 @@ use tokio::{
 };
 
 use super::{
-    Class, Inbound, PeerAddress, TransportError, TransportSettings, acceptor,
+    Class, Credentials, Inbound, PeerAddress, TransportError, TransportSettings, acceptor,
     link::Link,
     metrics::Metrics,
     quic,
     refusal::{Rejection, Repeats},
+    tls::Expiry,
     wire::{Hello, Kind},
 };
 
@@ -39,7 +40,8 @@ pub struct Transport {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: TransportSettings,
-    pub(super) client: ClientConfig,
+    /// How this node dials; another one when its certificate was renewed.
+    client: RwLock<ClientConfig>,
     pub(super) local_address: SocketAddr,
     pub(super) metrics: Metrics,
     pub(super) repeats: Repeats,
@@ -72,15 +74,9 @@ impl Transport {
         registry: &Registry,
     ) -> Result<Self, TransportError> {
         settings.check()?;
-        let found = settings.credentials.identity()?;
-        if found != settings.identity {
-            return Err(TransportError::NotOurCertificate {
-                found: found.to_string(),
-                expected: settings.identity.to_string(),
-            });
-        }
+        settings.check_identity(&settings.credentials)?;
         let endpoint = quic::endpoint(&settings)?;
-        let client = quic::client_config(&settings)?;
+        let client = quic::client_config(&settings, &settings.credentials)?;
         let local_address = endpoint.local_addr().map_err(|source| TransportError::Listen {
             address: settings.listen,
             source,
@@ -91,7 +87,7 @@ impl Transport {
         let shared = Arc::new(Shared {
             settings,
             endpoint: Mutex::new(Some(endpoint.clone())),
-            client,
+            client: RwLock::new(client),
             local_address,
             metrics,
             repeats: Repeats::default(),
@@ -169,6 +165,35 @@ impl Transport {
         self.shared.link(to).is_some_and(|link| link.is_connected())
     }
 
+    /// Uses these credentials for every connection made from now on, and says when they end. Connections that exist stay.
+    ///
+    /// # Errors
+    /// The certificate is not this node's, has expired, or does not fit its key; then nothing changes.
+    pub fn renew(&self, credentials: Credentials) -> Result<Expiry, TransportError> {
+        let settings = &self.shared.settings;
+        settings.check_identity(&credentials)?;
+        let expiry = credentials.expiry()?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        if expiry.node.min(expiry.ca) <= i64::try_from(now).unwrap_or(i64::MAX) {
+            return Err(TransportError::Tls(
+                "the certificate, or its authority, has expired".to_owned(),
+            ));
+        }
+        let (client, server) = (
+            quic::client_config(settings, &credentials)?,
+            quic::server_config(settings, &credentials)?,
+        );
+        *self.shared.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        if let Some(endpoint) = self.shared.endpoint() {
+            endpoint.set_server_config(Some(server));
+        }
+        self.shared.metrics.expiry(expiry);
+        Ok(expiry)
+    }
+
     /// Takes no more frames, gives those already taken a second to reach their peers, says goodbye to all, and
     /// lets go of the port.
     pub async fn shutdown(&self) {
@@ -200,6 +225,11 @@ impl Shared {
     /// The socket, until the shutdown.
     pub(super) fn endpoint(&self) -> Option<Endpoint> {
         self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How to dial now.
+    pub(super) fn client(&self) -> ClientConfig {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The link to a peer, if it is one.

@@ -212,7 +212,7 @@ impl Link {
         };
         let name = server_name(&shared.settings.identity.cluster, self.node);
         let endpoint = shared.endpoint().ok_or(quinn::ConnectError::EndpointStopping)?;
-        let connecting = endpoint.connect_with(shared.client.clone(), *address, &name)?;
+        let connecting = endpoint.connect_with(shared.client(), *address, &name)?;
         drop(endpoint);
         let limit = (DIAL_TIMEOUT + failures * (DIAL_TIMEOUT / 4)).min(DIAL_TIMEOUT_MAX);
         timeout(limit, async {

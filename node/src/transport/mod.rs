@@ -57,7 +57,7 @@ pub use error::TransportError;
 pub use handle::Transport;
 pub use identity::Identity;
 pub use settings::{PeerAddress, QueueLimits, TransportSettings};
-pub use tls::Credentials;
+pub use tls::{Credentials, Expiry};
 
 /// How urgent a frame is. Each class has its own queue and its own stream, so classes never wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

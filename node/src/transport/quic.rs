@@ -15,7 +15,7 @@ use quinn::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::info;
 
-use super::{TransportError, TransportSettings};
+use super::{Credentials, TransportError, TransportSettings};
 
 /// Unread bytes one stream may have on its way: 1 Gbit/s at a round trip of 250 ms.
 const STREAM_WINDOW: u32 = 32 << 20;
@@ -43,7 +43,7 @@ pub(super) const CLOSE_REPLACED: VarInt = VarInt::from_u32(3);
 
 /// Binds the socket and makes the endpoint on it, for accepting and for dialling.
 pub(super) fn endpoint(settings: &TransportSettings) -> Result<Endpoint, TransportError> {
-    let server = server_config(settings, settings.credentials.server()?);
+    let server = server_config(settings, &settings.credentials)?;
     let socket = bind(settings.listen).map_err(|source| TransportError::Listen {
         address: settings.listen,
         source,
@@ -57,8 +57,11 @@ pub(super) fn endpoint(settings: &TransportSettings) -> Result<Endpoint, Transpo
 }
 
 /// The configuration for dialling.
-pub(super) fn client_config(settings: &TransportSettings) -> Result<ClientConfig, TransportError> {
-    let crypto: QuicClientConfig = settings.credentials.client()?;
+pub(super) fn client_config(
+    settings: &TransportSettings,
+    credentials: &Credentials,
+) -> Result<ClientConfig, TransportError> {
+    let crypto: QuicClientConfig = credentials.client()?;
     let mut config = ClientConfig::new(Arc::new(crypto));
     let mut transport = transport_config(settings);
     // Only the dialler keeps alive. Were both to, a path cut in one direction would look alive to the side that still
@@ -68,12 +71,17 @@ pub(super) fn client_config(settings: &TransportSettings) -> Result<ClientConfig
     Ok(config)
 }
 
-fn server_config(settings: &TransportSettings, crypto: QuicServerConfig) -> ServerConfig {
+/// The configuration for accepting.
+pub(super) fn server_config(
+    settings: &TransportSettings,
+    credentials: &Credentials,
+) -> Result<ServerConfig, TransportError> {
+    let crypto: QuicServerConfig = credentials.server()?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport_config(settings)));
     // Handshakes in flight, from anybody who can reach the port.
     config.max_incoming(256);
-    config
+    Ok(config)
 }
 
 fn transport_config(settings: &TransportSettings) -> quinn::TransportConfig {

@@ -101,6 +101,18 @@ impl TransportSettings {
         }
     }
 
+    /// Whether these credentials carry this node's identity.
+    pub(super) fn check_identity(&self, credentials: &Credentials) -> Result<(), TransportError> {
+        let found = credentials.identity()?;
+        if found == self.identity {
+            return Ok(());
+        }
+        Err(TransportError::NotOurCertificate {
+            found: found.to_string(),
+            expected: self.identity.to_string(),
+        })
+    }
+
     /// Checks the ranges and reports the first fault in a sentence.
     pub(super) fn check(&self) -> Result<(), TransportError> {
         let fault = |text: String| Err(TransportError::Settings(text));

@@ -40,10 +40,22 @@ impl Credentials {
     /// Loads credentials from PEM files: one or more authorities, the node's chain (its own certificate first), its
     /// key. An error names the file and what is wrong with it.
     pub fn load(ca: &Path, certificate: &Path, key: &Path) -> Result<Self, TransportError> {
+        let file = |what: &'static str, path: &Path| {
+            std::fs::read(path).map_err(|error| pem_error(what, path, &rustls_pki_types::pem::Error::Io(error)))
+        };
+        Self::read(
+            (ca, &file("CA certificate", ca)?),
+            (certificate, &file("certificate", certificate)?),
+            (key, &file("private key", key)?),
+        )
+    }
+
+    /// The same from what the files hold, each with its name for errors.
+    pub fn read(ca: (&Path, &[u8]), certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Self, TransportError> {
         Ok(Self {
-            authorities: certificates("CA certificate", ca)?,
-            chain: certificates("certificate", certificate)?,
-            key: PrivateKeyDer::from_pem_file(key).map_err(|error| pem_error("private key", key, &error))?,
+            authorities: certificates("CA certificate", ca.0, ca.1)?,
+            chain: certificates("certificate", certificate.0, certificate.1)?,
+            key: PrivateKeyDer::from_pem_slice(key.1).map_err(|error| pem_error("private key", key.0, &error))?,
         })
     }
 
@@ -140,9 +152,9 @@ fn pem_error(what: &'static str, path: &Path, error: &rustls_pki_types::pem::Err
     }
 }
 
-fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TransportError> {
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+fn certificates(what: &'static str, path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| pem_error(what, path, &error))?;
     if certificates.is_empty() {
         return Err(pem_error(what, path, &rustls_pki_types::pem::Error::NoItemsFound));

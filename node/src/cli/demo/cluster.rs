@@ -224,7 +224,7 @@ fn settings(
         "cluster = \"{CLUSTER}\"\nnode = {node}\ndata_dir = \"data-{node}\"\nreluctance = {reluctance}\nsystem = {system}\n\n\
          [listen]\npeers = \"127.0.0.1:{peers}\"\nclients = \"127.0.0.1:{clients}\"\nhttp = \"127.0.0.1:{http}\"\n\n\
          [certificates]\nauthority = {authority}\ncertificate = {own}\nkey = {key}\n\n\
-         [timing]\nelection_timeout = \"{election_timeout}ms\"\n{members}",
+         [timing]\nelection_timeout = \"{election_timeout}ms\"\n\n[canary]\ninterval = \"1s\"\n{members}",
         node = node.node,
         system = toml::Value::from(&*system.text),
         peers = node.peers,
