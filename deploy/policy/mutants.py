@@ -52,6 +52,16 @@ def drop(kind, name):
     return lambda region: region.objects.remove(region.one(kind, name))
 
 
+def variable(name, value):
+    """Sets a variable of the container that is there."""
+
+    def mutate(region):
+        (entry,) = [entry for entry in container(region)["env"] if entry["name"] == name]
+        entry["value"] = value
+
+    return mutate
+
+
 def give_turn(region):
     region.one("PodDisruptionBudget", "synod")["spec"]["maxUnavailable"] = 1
     region.statefulset["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = 0
@@ -94,13 +104,17 @@ MUTANTS = [
     ("probes_differ", NESTED, first(BOX("livenessProbe", "httpGet", "path", "/readyz"))),
     ("probes_differ", NESTED, first(BOX("livenessProbe", "failureThreshold", 2))),
     ("probes_differ", NESTED, first(BOX("readinessProbe", "httpGet", "port", "clients"))),
-    ("grace_suffices", NESTED, first(POD("terminationGracePeriodSeconds", 20))),
+    ("grace_suffices", NESTED, first(POD("terminationGracePeriodSeconds", 30))),
+    ("grace_suffices", NESTED, first(BOX("lifecycle", "preStop", {"sleep": {"seconds": 5}}))),
+    ("grace_suffices", GRID, first(BOX("lifecycle", "preStop", "exec", "command", 3, "--timeout=25s"))),
+    ("grace_suffices", GRID, first(BOX("lifecycle", "preStop", "exec", "command", 2, "--linger=15s"))),
     ("certificates_fit", NESTED, first(of("Certificate", "synod-1", put("spec", "uris", ["spiffe://example/region/us-east-1/node/1"])))),
     ("certificates_fit", NESTED, first(of("Certificate", "synod-1", put("spec", "usages", ["server auth"])))),
-    ("certificates_fit", GRID, everywhere(patch_settings("/etc/synod/certificates/node.key", "/etc/synod/node.key"))),
+    ("certificates_fit", GRID, everywhere(patch_settings("/etc/synod/certificates/ca.pem", "/etc/synod/ca.pem"))),
+    ("certificates_fit", NESTED, first(variable("SYNOD_CERTIFICATES_KEY", "/etc/synod/certificates/node-0.key"))),
+    ("certificates_fit", GRID, first(variable("SYNOD_CERTIFICATES_CERTIFICATE", "/etc/synod/certificates/node-0.pem"))),
     ("certificates_fit", GRID, first(lambda region: [
-        mount.update(subPathExpr="us-east-1-0.key") for mount in container(region)["volumeMounts"]
-        if mount["mountPath"].endswith(".key")
+        mount.update(subPath="all") for mount in container(region)["volumeMounts"] if mount["name"] == "certificates"
     ])),
     ("nothing_is_latest", NESTED, everywhere(BOX("image", "registry.example.com/synod:latest"))),
     ("nothing_is_latest", NESTED, everywhere(BOX("image", "registry.example.com:5000/synod"))),

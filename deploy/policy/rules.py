@@ -4,8 +4,8 @@ import re
 
 from manifests import expand
 
-# How long the program itself takes to stop at most: clients get 2 s, then the driver gets 2 s.
-STOP_SECONDS = 4
+# How long the program itself takes to stop at most: handing over, clients, the core, the peers and what is left get 2 s each.
+STOP_SECONDS = 10
 # What must be left of the grace period when all of that took as long as it may.
 GRACE_SPARE_SECONDS = 15
 # After so long a silence of its main loop a node calls itself dead (/livez).
@@ -175,11 +175,18 @@ def probes_differ(region):
 @of_region
 def grace_suffices(region):
     """Stopping in order fits into the grace period, with time to spare."""
-    pause = region.container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    needed = pause + STOP_SECONDS + GRACE_SPARE_SECONDS
+    program, command, *options = region.container["lifecycle"]["preStop"].get("exec", {}).get("command", ["", ""])
+    if (program, command) != ("/usr/bin/synod", "drain"):
+        yield f"before it stops, a pod runs {program or 'nothing'} {command}: its clients are not sent elsewhere"
+        return
+    told = {name: float(value.removesuffix("s")) for name, value in (option.split("=") for option in options)}
+    linger, timeout = told["--linger"], told["--timeout"]
+    if not 0 < linger <= timeout / 2:
+        yield f"of {timeout:.0f} s for draining, {linger:.0f} s are for the news alone"
+    needed = timeout + STOP_SECONDS + GRACE_SPARE_SECONDS
     grace = region.pod["terminationGracePeriodSeconds"]
     if grace < needed:
-        yield f"the grace period is {grace} s; {needed} s are needed"
+        yield f"the grace period is {grace} s; {needed:.0f} s are needed"
 
 
 def mounted(region, index):
@@ -201,19 +208,28 @@ def certificates_fit(region):
             yield f"Certificate {certificate['metadata']['name']}: nodes both dial and are dialled"
     volumes = {volume["name"]: volume for volume in region.pod["volumes"]}
     for index, member in enumerate(members(region)):
+        environment = region.environment(index)
         found = {path: (volumes.get(volume), inside) for path, volume, inside in mounted(region, index)}
         for key in ("authority", "certificate", "key"):
-            path = settings["certificates"][key]
-            volume, inside = found.get(path, (None, None))
+            path = environment.get(f"SYNOD_CERTIFICATES_{key.upper()}", settings["certificates"].get(key, ""))
+            folder, _, inside = path.rpartition("/")
+            volume, below = found.get(folder, (None, None))
             if volume is None:
                 yield f"{member['name']}: certificates.{key} is {path}, where nothing is mounted"
                 continue
-            if "secret" in volume and key != "authority" and not inside.startswith(member["name"] + "."):
+            if below:
+                yield f"{member['name']}: {folder} is a part of a volume, which is not renewed while the pod runs"
+            if "secret" in volume and key != "authority" and not inside.startswith(f"node-{index}."):
                 yield f"{member['name']}: {path} would be {inside} of the Secret"
             if "projected" not in volume:
                 continue
             sources = [source["secret"] for source in volume["projected"]["sources"]]
             named = [s["name"] for s in sources if any(item["path"] == inside for item in s["items"])]
+            if key == "authority":
+                # Any pod's certificate comes with it.
+                if len(named) != 1:
+                    yield f"{member['name']}: {path} comes from {named}"
+                continue
             number, cluster = member["node"], settings["cluster"]
             wanted = (
                 [f"node-{number}.{cluster}.synod"],

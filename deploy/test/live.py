@@ -28,7 +28,7 @@ class Trial:
     """A topology while it runs."""
 
     def __init__(self, topology, folder, synod, network):
-        self.topology, self.folder = topology, folder
+        self.topology, self.folder, self.synod = topology, folder, synod
         self.regions = [
             manifests.Region.load(topology, name, manifests.golden(topology, name).read_text())
             for name in manifests.regions(topology)
@@ -55,13 +55,17 @@ class Trial:
         if not good:
             raise AssertionError(f"{self.topology}: {sentence}")
 
-    def stop(self, names):
-        """Stops pods at once, and waits for all of them."""
+    def stop(self, names, drained=True):
+        """Stops pods at once, and waits for all of them; `drained` if others can lead and take their clients meanwhile."""
         for name in names:
             self.pods[name].terminate()
+        # Each is told to stop as soon as it is drained, whoever else still is not.
+        wait_for(f"{names} are drained", lambda: all([self.pods[name].said_farewell() for name in names]))
         for name in names:
-            code = self.pods[name].wait()
-            self.check(code == 0, f"{name} ended with {code}: {self.pods[name].last_words()}")
+            pod = self.pods[name]
+            code = pod.wait()
+            self.check(code == 0, f"{name} ended with {code}: {pod.last_words()}")
+            self.check(pod.drained == 0 or not drained, f"{name} was not drained ({pod.drained}): {pod.last_words()}")
 
     def start(self, names):
         """Starts pods and waits until their probes succeed."""
@@ -140,7 +144,7 @@ class Trial:
     def overdo(self):
         """Takes away a smallest set that is fatal to commits: then no write may succeed, and none may be lost later."""
         names = sorted(min(self.quorums.fatal["phase2"], key=lambda names: (len(names), sorted(names))))
-        self.stop(names)
+        self.stop(names, drained=False)
         self.check(not self.try_put("fatal", names), f"a write succeeded without {names}")
         self.start(names)
         wait_for("a write when they are back", lambda: self.try_put("back", names))
@@ -159,12 +163,39 @@ class Trial:
         self.check(pod.wait() == 1, "a node with data started as a founding member")
         self.start([pod.name])
 
+    def renew(self):
+        """Renewed certificates are taken up by pods that run, and peers meet with them; half a renewal changes nothing."""
+        ok, fail = ('synod_tls_renewals_total{result="%s"}' % result for result in ("ok", "fail"))
+        secrets = pods_module.make_secrets(self.synod, self.folder, self.regions, again=True)
+        first = next(iter(self.pods.values()))
+        of_another = {name: dict(data) for name, data in secrets[first.region.name].items()}
+        for data in of_another.values():
+            for key in [name for name in data if name.endswith("key")]:
+                data[key] = "no key\n"
+        first.renew(of_another)
+        wait_for(f"{first.name} refuses half a renewal", lambda: first.metric(fail) == 1)
+        self.check(first.metric(ok) == 0 and first.probe("readiness"), f"{first.name} took half a renewal")
+        for pod in self.pods.values():
+            pod.renew(secrets[pod.region.name])
+        for name, pod in self.pods.items():
+            wait_for(f"{name} takes up its new certificate", lambda pod=pod: pod.metric(ok) == 1)
+        # The restarted pod and its peers meet anew, each with its new certificate.
+        last = list(self.pods)[-1]
+        self.stop([last])
+        self.start([last])
+        wait_for(
+            f"{last} reaches every peer",
+            lambda: all(member["connected"] for member in self.pods[last].status().get("members", [{"connected": False}])),
+        )
+
     def run(self):
         begin = time.monotonic()
         leader = self.found()
         self.clients()
         with Watch(list(self.pods.values()), self.folder) as watch, Load(self.endpoints) as load:
+            began = time.monotonic()
             rounds = self.roll()
+            rolled = time.monotonic() - began
             held = self.hold_down()
             pending, fired = watch.alerts("pending"), watch.alerts("firing")
         self.check(pending, "the monitoring noticed nothing at all")
@@ -174,11 +205,12 @@ class Trial:
         self.check(found == load.written, f"{len(load.written)} writes were acknowledged, {len(found or {})} are there")
         fatal = self.overdo()
         self.stray_founding()
-        self.stop(list(self.pods))
+        self.renew()
+        self.stop(list(self.pods), drained=False)
         print(
             f"{self.topology}: {len(self.pods)} pods in {len(self.regions)} regions, first leader {leader}; "
             f"{len(load.written)} writes acknowledged and found, {load.retried} tries repeated, slowest {load.slowest:.1f} s; "
-            f"{rounds} rounds of restarts, held down {', '.join(held)}; no alert fired, {len(pending)} waited; "
+            f"{rounds} rounds of restarts in {rolled:.0f} s, held down {', '.join(held)}; no alert fired, {len(pending)} waited; "
             f"without {', '.join(fatal)} no write, as computed; "
             f"{self.checks} checks in {time.monotonic() - begin:.0f} s",
             flush=True,

@@ -1,4 +1,4 @@
-"""A client that writes all the time, through etcd's own tool."""
+"""Clients that write all the time, through etcd's own tool."""
 
 import json
 import os
@@ -25,8 +25,9 @@ def get_prefix(endpoints, prefix):
 
 
 class Load:
-    """Puts one key after the other; a put that fails is tried again until its deadline."""
+    """Writers that each put one key after the other; a put that fails is tried again until its deadline."""
 
+    WRITERS = 4
     DEADLINE = 30
     PAUSE = 0.1
 
@@ -34,28 +35,32 @@ class Load:
         self.endpoints = endpoints
         self.written, self.retried, self.lost, self.slowest = {}, 0, [], 0.0
         self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.threads = [threading.Thread(target=self.run, args=(writer,)) for writer in range(self.WRITERS)]
 
     def __enter__(self):
-        self.thread.start()
+        for thread in self.threads:
+            thread.start()
         return self
 
     def __exit__(self, *_):
         self.stopping.set()
-        self.thread.join()
+        for thread in self.threads:
+            thread.join()
 
-    def run(self):
+    def run(self, writer):
+        # Each begins elsewhere, so every node has clients.
+        ends = self.endpoints[writer % len(self.endpoints) :] + self.endpoints[: writer % len(self.endpoints)]
         number = 0
         while not self.stopping.wait(self.PAUSE):
-            key, value = f"load/{number:06}", f"value {number}"
-            if self.put(key, value):
+            key, value = f"load/{writer}/{number:06}", f"value {number}"
+            if self.put(ends, key, value):
                 self.written[key] = value
             number += 1
 
-    def put(self, key, value):
+    def put(self, endpoints, key, value):
         begin = time.monotonic()
         while True:
-            done, reason = etcdctl(self.endpoints, "put", key, value, timeout=3)
+            done, reason = etcdctl(endpoints, "put", key, value, timeout=3)
             took = time.monotonic() - begin
             self.slowest = max(self.slowest, took)
             if done:

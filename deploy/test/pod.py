@@ -6,7 +6,7 @@ differs is only this:
 * Its address is one of its own in 127.0.0.0/8, with the ports of the manifests: "0.0.0.0" in the settings becomes that
   address, and so does every name that peers dial.
 * Its files lie below a folder of its own: the mount paths in settings and arguments get that folder in front.
-* The pause before stopping (preStop) and `minReadySeconds` are not waited for.
+* The command before stopping (preStop) is told that address; `minReadySeconds` is not waited for.
 """
 
 import ctypes
@@ -38,7 +38,10 @@ class Pod:
         self.region, self.index, self.address, self.synod = region, index, address, synod
         self.root = folder / f"{region.name}-{index}"
         self.log = self.root / "log"
-        self.process = None
+        self.process = self.farewell = None
+        self.began = 0
+        # How the last command before stopping ended.
+        self.drained = None
         self.environment = region.environment(index)
         self.name = self.environment["SYNOD_NODE"]
         context = region.pod["securityContext"]
@@ -89,6 +92,27 @@ class Pod:
                     (path / name).write_text(text)
                     self.give(path / name, 0o440)
 
+    def renew(self, secrets):
+        """Replaces the files that come from Secrets, as the kubelet does some time after a Secret was changed."""
+        volumes = {volume["name"]: volume for volume in self.region.pod["volumes"]}
+        for mount in self.region.container["volumeMounts"]:
+            volume = volumes.get(mount["name"], {})
+            if "secret" not in volume and "projected" not in volume:
+                continue
+            if mount.get("subPath") or mount.get("subPathExpr"):
+                continue
+            for name, text in self.content(volume, secrets, {}).items():
+                path = self.root / mount["mountPath"].lstrip("/") / name
+                fresh = path.with_name(path.name + ".new")
+                fresh.write_text(text)
+                self.give(fresh, 0o440)
+                fresh.rename(path)
+
+    def metric(self, series):
+        """The value of a series at /metrics; nothing while there is none."""
+        lines = self.http("/metrics")[1].splitlines()
+        return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series + " ")), None)
+
     def content(self, volume, secrets, addresses):
         """The files of a volume, by name."""
         if "configMap" in volume:
@@ -123,8 +147,8 @@ class Pod:
     def start(self, founding=False):
         """Starts the container; with `founding`, while the ConfigMap that founds a cluster is there."""
         environment = self.region.environment(self.index, FOUNDING if founding else {})
+        environment = {name: self.inside(value) for name, value in environment.items()}
         arguments = [self.below(argument) for argument in self.region.container["args"]]
-        identity = {"user": self.user[0], "group": self.user[1], "extra_groups": []} if self.user else {}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [self.synod, *arguments],
@@ -134,24 +158,60 @@ class Pod:
                 stdout=log,
                 stderr=log,
                 preexec_fn=die_with_parent,
-                **identity,
+                **self.identity(),
             )
 
+    def identity(self):
+        return {"user": self.user[0], "group": self.user[1], "extra_groups": []} if self.user else {}
+
+    def inside(self, path):
+        """A path in the container as one on this machine; what is no such path stays."""
+        mounts = [mount["mountPath"] for mount in self.region.container["volumeMounts"]]
+        return f"{self.root}{path}" if any(path.startswith(mount + "/") for mount in mounts) else path
+
     def terminate(self):
-        if self.process:
-            self.process.terminate()
+        """Begins to stop the pod, as the kubelet does: first with the command of the manifests."""
+        if not self.process:
+            return
+        program, *arguments = self.region.container["lifecycle"]["preStop"]["exec"]["command"]
+        assert program == "/usr/bin/synod", program
+        environment = self.region.environment(self.index) | {"SYNOD_ENDPOINT": f"{self.address}:{self.port('http')}"}
+        self.began = time.monotonic()
+        with self.log.open("ab") as log:
+            self.farewell = subprocess.Popen(
+                [self.synod, *arguments], env=environment, cwd=self.root, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, preexec_fn=die_with_parent, **self.identity(),
+            )
+
+    def said_farewell(self):
+        """Whether the command before stopping has ended, or there is none; then the node is told to stop."""
+        if not self.farewell:
+            return True
+        over = time.monotonic() - self.began > self.region.pod["terminationGracePeriodSeconds"]
+        self.drained = self.farewell.poll()
+        if self.drained is None and not over:
+            return False
+        self.farewell.kill()
+        self.farewell.wait()
+        self.farewell = None
+        self.process.terminate()
+        return True
 
     def wait(self):
         """The exit code; a pod that takes longer than its grace period is killed, and that is a fault."""
         if not self.process:
             return 0
+        while not self.said_farewell():
+            time.sleep(0.05)
+        grace = self.region.pod["terminationGracePeriodSeconds"]
+        left = grace - (time.monotonic() - self.began) if self.began else grace
         try:
-            code = self.process.wait(self.region.pod["terminationGracePeriodSeconds"])
+            code = self.process.wait(max(left, 0.1))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             code = "still running after the grace period"
-        self.process = None
+        self.process, self.began = None, 0
         return code
 
     def status(self):
@@ -174,8 +234,9 @@ def wait_for(what, condition, seconds=90):
     raise TimeoutError(f"{what}: not within {seconds} s")
 
 
-def make_secrets(synod, folder, regions):
-    """What operators and cert-manager would put into Secrets, for each region, made by `synod certs`."""
+def make_secrets(synod, folder, regions, again=False):
+    """What operators and cert-manager would put into Secrets, for each region, made by `synod certs`; `again` renews it under
+    the same authority."""
     settings = regions[0].settings
     cluster, authority = settings["cluster"], folder / "authority"
 
@@ -184,11 +245,13 @@ def make_secrets(synod, folder, regions):
         if done.returncode != 0:
             raise RuntimeError(f"synod certs {' '.join(arguments)}: {done.stderr.strip()}")
 
-    certs("ca", "--dir", str(authority), "--cluster", cluster)
+    if not again:
+        certs("ca", "--dir", str(authority), "--cluster", cluster)
+    force = ["--force"] if again else []
     ca = (authority / "ca.pem").read_text()
 
     def pair(number, region):
-        certs("node", "--dir", str(authority), "--cluster", cluster, "--node", str(number), "--region", region)
+        certs("node", "--dir", str(authority), "--cluster", cluster, "--node", str(number), "--region", region, *force)
         return [(authority / f"node-{number}.{ending}").read_text() for ending in ("pem", "key")]
 
     secrets = {}
@@ -207,7 +270,8 @@ def make_secrets(synod, folder, regions):
             for member in settings["member"]:
                 if member["region"] == region.name:
                     pem, key = pair(member["node"], region.name)
-                    own["synod-certificates"] |= {f"{member['name']}.pem": pem, f"{member['name']}.key": key}
+                    index = member["name"].rsplit("-", 1)[1]
+                    own["synod-certificates"] |= {f"node-{index}.pem": pem, f"node-{index}.key": key}
     return secrets
 
 
