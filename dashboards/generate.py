@@ -152,6 +152,8 @@ def strip(value):
 
 def steps(panel, thresholds):
     base = {"color": "green", "value": 0}
+    if "enough" in panel:
+        return [{"color": "red", "value": -1}, {"color": "green", "value": panel["enough"]}]
     if name := panel.get("low"):
         return [{"color": "red", "value": 0}, {"color": "green", "value": thresholds[name]}]
     if name := panel.get("high") or panel.get("line"):

@@ -71,8 +71,8 @@ class Stage:
         return child
 
     def start(self):
-        # The demo takes ten ports a node from the first on.
-        base = 30000 + os.getpid() % 1000 * 20
+        # The demo takes ten ports a node from the first on; those from 32768 on are lent to whoever connects to anything.
+        base = 20000 + os.getpid() % 600 * 20
         line = [self.synod, "demo", "--no-compare", "--samples", "2", "--base-port", str(base), "--dir", str(self.folder / "demo")]
         self.spawn("demo", line)
         pages = [base + 10 * index + 1 for index in range(5)]
@@ -132,7 +132,7 @@ def concrete(expression):
 def names_in(expression):
     """Metrics that a query asks for, without _bucket, _sum and _count of histograms."""
     # After a colon it is part of a recording rule's name; before an equals sign it is a label.
-    found = set(re.findall(r"(?<![\w:])((?:synod|process)_\w+|up)\b(?!\s*=)", expression))
+    found = set(re.findall(r"(?<![\w:])((?:synod|process)_\w+|up)\b(?!\s*=[^=])", expression))
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in found}
 
 
@@ -247,6 +247,13 @@ def run(stage, write):
     )
     if checked.returncode == 1:
         faults.append(f"promtool check metrics: {checked.stderr}")
+    # Prometheus asks for OpenMetrics, and takes nothing of a page that does not keep to it.
+    asked_as = urllib.request.Request(
+        f"http://127.0.0.1:{stage.nodes[0]['http']}/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"}
+    )
+    with urllib.request.urlopen(asked_as, timeout=10) as answer:
+        if "openmetrics" not in answer.headers["Content-Type"] or not answer.read().endswith(b"# EOF\n"):
+            faults.append("/metrics is not OpenMetrics for those who ask for it")
     for fault in faults:
         print(fault, file=sys.stderr)
     print(
