@@ -142,6 +142,16 @@ async fn what_is_saved_under_load_is_restored_into_another_cluster() {
     let mut other = Cluster::prepare_as("other", 3, "majority");
     let folder = |other: &Cluster, node: u64| other.folder.path().join(format!("data-{node}"));
     refusals(&cluster, &file, &other.members[0], &folder(&other, 1));
+    // A restore into the first folder was interrupted: no node starts on it, and the next one makes it.
+    for left in ["making/incoming", "state"] {
+        std::fs::create_dir_all(folder(&other, 1).join(left)).expect("a folder");
+    }
+    other.members[0].start(false);
+    let (code, reason) = other.members[0].ended().await;
+    assert!(
+        code == Some(1) && reason.contains("was interrupted"),
+        "{code:?} {reason}"
+    );
     for member in &mut other.members {
         let settings = member.settings().to_str().expect("a plain path").to_owned();
         let path = file.to_str().expect("a plain path");

@@ -156,3 +156,49 @@ fn a_half_made_folder_is_told_from_one_that_lost_its_journal() {
         Err(StoreError::NotEmpty { .. })
     ));
 }
+
+/// What was found once must not be forgotten because the next start does not come upon it.
+#[test]
+fn a_journal_that_was_found_damaged_is_not_opened_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    Store::create(dir, &identity()).expect("an empty folder");
+    let (mut store, heard) = open_store(dir).expect("a fresh store");
+    run(&mut store, &heard, 1..=20);
+    Store::condemn_journal(dir, "slot 7 of the journal is damaged").expect("a healthy disk");
+    drop(store);
+    let refused = open_store(dir).err().expect("it is remembered").to_string();
+    for part in [
+        "was found damaged",
+        "slot 7 of the journal",
+        "must not vote",
+        "synod disk check",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let inspection = Inspection::of(dir, &mut |_| {}).expect("a data folder");
+    assert_eq!(inspection.verdict, storage::Verdict::MustNotVote);
+    assert!(
+        inspection.journal.faults.len() == 1 && inspection.journal.faults[0].contains("the only fault"),
+        "{:?}",
+        inspection.journal.faults
+    );
+    // All of it reads well, and somebody has found out why it did not.
+    std::fs::remove_file(dir.join("journal.condemned")).expect("it is there");
+    let (store, _heard) = open_store(dir).expect("a whole journal");
+    assert_eq!(store.recovered.chosen, Slot(20));
+}
+
+/// A state that is there from the beginning is there with the journal or not at all.
+#[test]
+fn a_store_that_cannot_be_given_its_state_is_not_made() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = &dir.path().join("data");
+    let refused = Store::create_with(dir, &identity(), |making| {
+        std::fs::write(making.join("half"), "of it").expect("a healthy disk");
+        Err("the file ends early".to_owned())
+    });
+    assert_eq!(refused, Err(StoreError::Staging("the file ends early".to_owned())));
+    assert_eq!(Store::found(dir), Found::Nothing);
+    Store::create(dir, &identity()).expect("the folder is free");
+}

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! member: freeze ─▶ Source ─▶ Encoder ─▶ gRPC stream ─▶ Decoder (checks all) ─▶ FILE.part ─ sync, rename ─▶ FILE
-//! FILE ─▶ Decoder ─▶ Staging ─▶ DIR.restoring ─ rename ─▶ DIR of a member of a new cluster
+//! FILE ─▶ Decoder ─▶ Staging ─▶ DIR/making ─ rename the parts ─▶ DIR of a member of a new cluster
 //! ```
 
 mod decoder;

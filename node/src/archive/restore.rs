@@ -1,7 +1,6 @@
 //! From a file into the data folder of a member of a new cluster.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use paxos::{ClusterId, Slot};
 use storage::journal::Identity;
@@ -18,9 +17,9 @@ use super::file::{Facts, read};
 /// The cluster must be a new one: nodes of the old one may still run, and know of more than the file does.
 ///
 /// # Errors
-/// A sentence; `dir` is not there then, or is as it was.
+/// A sentence; no node can be started on `dir` then, unless one could before.
 pub fn restore(file: &Path, dir: &Path, identity: &Identity) -> Result<Facts, String> {
-    if Store::found(dir) != Found::Nothing {
+    if Store::found(dir) == Found::Something {
         return Err(format!(
             "{} is not empty: a state is restored only into a new folder",
             dir.display()
@@ -35,36 +34,18 @@ pub fn restore(file: &Path, dir: &Path, identity: &Identity) -> Result<Facts, St
             facts.cluster, facts.cluster
         ));
     }
-    let building = beside(dir);
-    let named = |error: std::io::Error| format!("{}: {error}", building.display());
-    if building.exists() {
-        fs::remove_dir_all(&building).map_err(named)?;
-    }
-    build(file, &building, identity, &facts)?;
-    // An empty folder may be in the way.
-    if dir.exists() {
-        fs::remove_dir(dir).map_err(named)?;
-    }
-    fs::rename(&building, dir).map_err(named)?;
-    let parent = dir.parent().filter(|parent| *parent != Path::new(""));
-    File::open(parent.unwrap_or(Path::new(".")))
-        .and_then(|parent| parent.sync_all())
-        .map_err(named)?;
+    // Within the folder, which may be a disk of its own. An interrupted restore leaves what no start accepts and the next one
+    // makes again.
+    let made = Store::create_with(dir, identity, |making| stage(file, making, identity, &facts));
+    made.map_err(|error| format!("{}: {error}", dir.display()))?;
     Ok(facts)
 }
 
-fn beside(dir: &Path) -> PathBuf {
-    let mut name = dir.as_os_str().to_owned();
-    name.push(".restoring");
-    name.into()
-}
-
-/// An empty store with the state staged beside it, as if a peer had sent it: the first start installs it.
-fn build(file: &Path, building: &Path, identity: &Identity, facts: &Facts) -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", building.display());
-    Store::create(building, identity).map_err(|error| failed(&error))?;
+/// Stages the state in the folder `making`, as if a peer had sent it.
+fn stage(file: &Path, making: &Path, identity: &Identity, facts: &Facts) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| error.to_string();
     let options = RocksSinkOptions::new(StateSettings::default());
-    let sink = RocksSink::begin(building, identity, &options).map_err(|error| failed(&error))?;
+    let sink = RocksSink::begin(making, identity, &options).map_err(|error| failed(&error))?;
     // The members of the old cluster are not those of the new one, which begins with its own settings.
     let sink = sink.without(is_governance);
     let mut staging = Staging::new(ClusterId(facts.cluster_id), Slot(facts.slot), sink);

@@ -13,7 +13,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{StoreError, journal_dir, put_owner, state_dir};
+use super::{StoreError, incoming_dir, journal_dir, put_owner, state_dir};
 use crate::journal::{Identity, Journal};
 use crate::snapshot::rocks::{remove, sync};
 use crate::step::{Step, reached};
@@ -48,8 +48,12 @@ pub(super) fn found(dir: &Path) -> Found {
     }
 }
 
-/// Makes an empty store in `dir`, in which there is nothing or a half-made one.
-pub(super) fn make(dir: &Path, identity: &Identity) -> Result<(), StoreError> {
+/// Makes a store in `dir`, in which there is nothing or a half-made one. It is empty, or begins with what `stage` stages.
+pub(super) fn make(
+    dir: &Path,
+    identity: &Identity,
+    stage: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), StoreError> {
     let folder = |error: std::io::Error| StoreError::Folder {
         dir: dir.to_owned(),
         reason: error.to_string(),
@@ -66,7 +70,11 @@ pub(super) fn make(dir: &Path, identity: &Identity) -> Result<(), StoreError> {
     let making = making_dir(dir);
     let named = |part: fn(&Path) -> PathBuf| fs::rename(part(&making), part(dir)).and_then(|()| sync(dir));
     fs::create_dir(&making).and_then(|()| sync(dir)).map_err(folder)?;
-    build(&making, identity)?;
+    if let Err(error) = build(&making, identity, stage) {
+        // As it was; or half-made, which is as good.
+        let _ = remove(&making);
+        return Err(error);
+    }
     sync(&making).map_err(folder)?;
     reached(Step::Made);
     named(state_dir).map_err(folder)?;
@@ -87,13 +95,33 @@ fn create(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn build(making: &Path, identity: &Identity) -> Result<(), StoreError> {
+fn build(
+    making: &Path,
+    identity: &Identity,
+    stage: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), StoreError> {
+    stage(making).map_err(StoreError::Staging)?;
+    let staged = incoming_dir(making).join("state");
+    if staged.exists() {
+        let folder = |error: std::io::Error| StoreError::Folder {
+            dir: making.to_owned(),
+            reason: error.to_string(),
+        };
+        fs::rename(&staged, state_dir(making)).map_err(folder)?;
+        remove(&incoming_dir(making)).map_err(folder)?;
+    } else {
+        build_empty(making, identity)?;
+    }
+    Ok(Journal::create(&journal_dir(making), identity)?)
+}
+
+fn build_empty(making: &Path, identity: &Identity) -> Result<(), StoreError> {
     let tables = RocksTables::open(&state_dir(making), true, StateSettings::default())?;
     let mut batch = tables.batch(128);
     put_owner(&mut batch, identity);
     tables.write(batch)?;
     tables.flush()?;
-    Ok(Journal::create(&journal_dir(making), identity)?)
+    Ok(())
 }
 
 /// Removes what is left of the making of a folder that is complete.

@@ -128,7 +128,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; what a node ever ran on is untouched.
     pub fn create(dir: &Path, identity: &Identity) -> Result<(), StoreError> {
-        making::make(dir, identity)
+        Store::create_with(dir, identity, |_| Ok(()))
+    }
+
+    /// The same for a node that begins with a state: what `stage` leaves staged in the folder that it is given, as if that were a
+    /// data folder to which a peer had sent its state ([`RocksSink`](crate::snapshot::RocksSink)).
+    ///
+    /// # Errors
+    /// [`StoreError`], or what `stage` says.
+    pub fn create_with(
+        dir: &Path,
+        identity: &Identity,
+        stage: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<(), StoreError> {
+        making::make(dir, identity, stage)
     }
 
     /// Opens the store in `dir` if its journal is whole and belongs to `expected`.
