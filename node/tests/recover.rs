@@ -182,3 +182,58 @@ async fn a_phase_1_quorum_of_disks_loses_nothing_and_a_cluster_that_can_go_on_is
         assert_eq!(found, expected, "{}", told(&done));
     }
 }
+
+/// The settings tell what the cluster was founded with. Its quorums are those that the disks have recorded since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_a_change_of_quorums_the_disks_are_judged_by_the_new_ones() {
+    let mut cluster = Cluster::start(3, "majority").await;
+    let endpoint = format!("127.0.0.1:{}", cluster.members[0].http);
+    // One of three elects, all three choose.
+    let changed = Command::new(env!("CARGO_BIN_EXE_synod"))
+        .args(["quorum", "apply", "--system", "counts 1/3", "--patience", "60s"])
+        .current_dir(cluster.folder.path())
+        .env("SYNOD_ENDPOINTS", endpoint)
+        .output()
+        .expect("the binary runs");
+    assert!(changed.status.success(), "{}\n{}", told(&changed), cluster.logs());
+    let leader = cluster.leader().await;
+    let mut client = cluster.members[leader].client().await.expect("it listens");
+    let mut expected = BTreeMap::new();
+    for number in 0..200 {
+        let key = format!("key/{number}");
+        client.put(put(&key, "1")).await.expect("a leader");
+        expected.insert(key, "1".to_owned());
+    }
+    for member in &mut cluster.members {
+        member.kill();
+    }
+    let folders: Vec<PathBuf> = cluster.members.iter().map(Member::data).collect();
+    let settings = cluster.members[0].settings().to_owned();
+    // Two of three are enough for the settings, and would choose nothing.
+    for from in [&[1][..], &[0, 2]] {
+        let file = cluster.folder.path().join(format!("rescued-{}.snap", from[0]));
+        let mut arguments = vec![
+            "recover",
+            "--unsafe",
+            "--settings",
+            text(&settings),
+            "--to",
+            text(&file),
+        ];
+        for member in from {
+            arguments.extend(["--from", text(&folders[*member])]);
+        }
+        let done = synod(&arguments);
+        assert!(done.status.success(), "{}", told(&done));
+        for part in [
+            "Configurations, as the disks have them",
+            "epoch 2",
+            "They hold a phase-1 quorum",
+        ] {
+            assert!(told(&done).contains(part), "{part}: {}", told(&done));
+        }
+        assert!(!told(&done).contains("LOST"), "{}", told(&done));
+        let (_other, found) = restored(&file).await;
+        assert_eq!(found, expected, "{}", told(&done));
+    }
+}

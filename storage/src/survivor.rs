@@ -6,11 +6,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use paxos::{Ballot, Logged, Slot};
+use paxos::{Ballot, Configurations, Logged, Slot};
 use thiserror::Error;
 
 use crate::inspect::{InspectError, Inspection, Looked, Verdict, hold};
 use crate::journal::{Identity, JournalView};
+use crate::machine::governance;
 use crate::snapshot::Source;
 use crate::snapshot::{Origin, PIECE_BYTES};
 use crate::store::{journal_dir, state_dir};
@@ -118,6 +119,17 @@ impl Survivor {
     #[must_use]
     pub fn last(&self) -> Slot {
         self.inspection.journal.last.max(self.chosen())
+    }
+
+    /// The later of the configurations that the journal and the state know to govern the log (R2); nothing if they know of no
+    /// change.
+    ///
+    /// # Errors
+    /// [`TablesError`] if the state cannot be read after all.
+    pub fn configurations(&self) -> Result<Option<Configurations>, TablesError> {
+        let state = self.state.as_ref().map(|state| governance::frozen(&state.freeze()));
+        let known = [self.journal.configurations(), state.transpose()?.flatten()];
+        Ok(known.into_iter().flatten().reduce(Configurations::newer))
     }
 
     /// Whether nothing of the journal is missing or damaged, so that the node would have been allowed to vote (A6).

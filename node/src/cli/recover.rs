@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// Says that acknowledged writes may be lost, and that this is accepted
     #[arg(long = "unsafe")]
     accepted: bool,
-    /// Settings of a node of the lost cluster: its name, its last members and quorum system
+    /// Settings of a node of the lost cluster: its name, and what it was founded with. The disks say what was changed since
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
     /// The data folder of a node that is left; once for each
@@ -81,7 +81,7 @@ fn work(arguments: &Arguments) -> Result<(Recovered, PathBuf), String> {
     let wreck = Wreck {
         cluster: &settings.cluster,
         cluster_id: settings.cluster_id().0,
-        configuration: &settings.genesis,
+        genesis: &settings.genesis,
         folders: &arguments.from,
     };
     let bar = std::io::stderr().is_terminal().then(|| {

@@ -8,8 +8,8 @@ use quorum::{Configuration, NodeId, NodeSet, QuorumSystem as _};
 pub(super) struct Witness {
     /// Whose disk.
     pub(super) node: NodeId,
-    /// Its place among the members.
-    pub(super) index: u8,
+    /// Its place among the members, if it is one of them.
+    pub(super) index: Option<u8>,
     /// Whether the slot lies in the prefix that this disk knows to be chosen.
     pub(super) knows_chosen: bool,
     /// What its journal holds.
@@ -42,10 +42,11 @@ pub(super) enum Fate {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Contradiction;
 
-/// The fate of a slot that `configuration` governs.
+/// The fate of a slot that `configuration` governs, if it is known which one does.
 ///
-/// It is what phase 1 would make of these disks (L3 iii), if they were a phase-1 quorum. They need not be.
-pub(super) fn decide(configuration: &Configuration, witnesses: &[Witness]) -> Result<Fate, Contradiction> {
+/// It is what phase 1 would make of these disks (L3 iii), if they were a phase-1 quorum. They need not be. A vote of a disk that
+/// is no member's makes no quorum, but says as well as any other what was proposed in its ballot.
+pub(super) fn decide(configuration: Option<&Configuration>, witnesses: &[Witness]) -> Result<Fate, Contradiction> {
     let mut chosen: Option<&Value> = None;
     let mut say = |value| match chosen.replace(value) {
         Some(other) if other != value => Err(Contradiction),
@@ -58,7 +59,7 @@ pub(super) fn decide(configuration: &Configuration, witnesses: &[Witness]) -> Re
             _ => {}
         }
     }
-    let mut votes: Vec<(Ballot, &Value, NodeId, u8)> = Vec::new();
+    let mut votes: Vec<(Ballot, &Value, NodeId, Option<u8>)> = Vec::new();
     for witness in witnesses {
         if let Some(Logged::Voted(ballot, value)) = &witness.logged {
             votes.push((*ballot, value, witness.node, witness.index));
@@ -71,9 +72,9 @@ pub(super) fn decide(configuration: &Configuration, witnesses: &[Witness]) -> Re
             if other != value {
                 return Err(Contradiction);
             }
-            voters.insert(*index);
+            index.map(|index| voters.insert(index));
         }
-        if configuration.is_phase2_quorum(voters) {
+        if configuration.is_some_and(|configuration| configuration.is_phase2_quorum(voters)) {
             say(value)?;
         }
     }
@@ -141,7 +142,7 @@ mod tests {
     fn witness(node: u64, knows_chosen: bool, logged: Option<Logged>) -> Witness {
         Witness {
             node: NodeId(node),
-            index: node as u8 - 1,
+            index: Some(node as u8 - 1),
             knows_chosen,
             logged,
         }
@@ -155,18 +156,21 @@ mod tests {
     fn what_one_disk_knows_to_be_chosen_is_chosen() {
         let five = members(5);
         let learned = witness(1, false, Some(Logged::Learned(value(7))));
-        assert_eq!(decide(&five, &[learned]), Ok(Fate::Chosen(value(7))));
+        assert_eq!(decide(Some(&five), &[learned]), Ok(Fate::Chosen(value(7))));
         let known = witness(2, true, Some(Logged::Voted(ballot(1), value(7))));
         // A later ballot carries the chosen value, and a vote of an earlier one counts for nothing.
         let others = [vote(3, 9, 7), vote(4, 1, 7)];
         let all = [std::slice::from_ref(&known), &others].concat();
-        assert_eq!(decide(&five, &all), Ok(Fate::Chosen(value(7))));
+        assert_eq!(decide(Some(&five), &all), Ok(Fate::Chosen(value(7))));
         assert_eq!(
-            decide(&five, &[vote(5, 0, 3), known.clone()]),
+            decide(Some(&five), &[vote(5, 0, 3), known.clone()]),
             Ok(Fate::Chosen(value(7)))
         );
         assert_eq!(
-            decide(&five, &[known, witness(1, false, Some(Logged::Learned(value(8))))]),
+            decide(
+                Some(&five),
+                &[known, witness(1, false, Some(Logged::Learned(value(8))))]
+            ),
             Err(Contradiction)
         );
     }
@@ -175,7 +179,7 @@ mod tests {
     fn a_quorum_of_votes_in_one_ballot_is_a_choice_and_votes_of_two_ballots_are_none() {
         let five = members(5);
         let three = [vote(1, 2, 7), vote(2, 2, 7), vote(3, 2, 7)];
-        assert_eq!(decide(&five, &three), Ok(Fate::Chosen(value(7))));
+        assert_eq!(decide(Some(&five), &three), Ok(Fate::Chosen(value(7))));
         let mixed = [vote(1, 2, 7), vote(2, 2, 7), vote(3, 3, 8)];
         let adopted = Fate::Adopted {
             value: value(8),
@@ -184,24 +188,41 @@ mod tests {
             others: 2,
             known: false,
         };
-        assert_eq!(decide(&five, &mixed), Ok(adopted));
+        assert_eq!(decide(Some(&five), &mixed), Ok(adopted));
         assert_eq!(
-            decide(&five, &[vote(1, 2, 7), vote(2, 2, 8)]),
+            decide(Some(&five), &[vote(1, 2, 7), vote(2, 2, 8)]),
             Err(Contradiction),
             "L4: one value in a ballot and slot"
         );
     }
 
     #[test]
+    fn without_a_place_among_the_members_a_vote_makes_no_quorum_and_is_evidence_all_the_same() {
+        let three = members(3);
+        let former = Witness {
+            index: None,
+            ..vote(9, 2, 7)
+        };
+        let votes = [vote(1, 2, 7), former];
+        let fate = decide(Some(&three), &votes);
+        assert!(
+            matches!(&fate, Ok(Fate::Adopted { value: of, .. }) if *of == value(7)),
+            "{fate:?}"
+        );
+        let fate = decide(None, &[vote(1, 2, 7), vote(2, 2, 7), vote(3, 2, 7)]);
+        assert!(matches!(fate, Ok(Fate::Adopted { .. })), "whose quorum? {fate:?}");
+    }
+
+    #[test]
     fn what_is_chosen_and_nowhere_is_lost() {
         let five = members(5);
         let blind = witness(1, true, None);
-        assert_eq!(decide(&five, std::slice::from_ref(&blind)), Ok(Fate::Lost));
-        let fate = decide(&five, &[blind, vote(2, 9, 3)]);
+        assert_eq!(decide(Some(&five), std::slice::from_ref(&blind)), Ok(Fate::Lost));
+        let fate = decide(Some(&five), &[blind, vote(2, 9, 3)]);
         assert!(
             matches!(fate, Ok(Fate::Adopted { known: true, .. })),
             "the best guess, and called one: {fate:?}"
         );
-        assert_eq!(decide(&five, &[witness(1, false, None)]), Ok(Fate::Unknown));
+        assert_eq!(decide(Some(&five), &[witness(1, false, None)]), Ok(Fate::Unknown));
     }
 }

@@ -12,22 +12,25 @@
 //!
 //! | room | what it knows |
 //! |---|---|
+//! | `governing` | which configuration governs which slot |
 //! | `decide` | what becomes of one slot |
 //! | `rebuild` | copies the best state, applies the slots, writes the file |
 //! | `report` | the words |
 
 mod decide;
+mod governing;
 mod rebuild;
 mod report;
 
 use std::path::{Path, PathBuf};
 
 use paxos::Slot;
-use quorum::{Configuration, NodeId, NodeSet, QuorumSystem as _};
+use quorum::{Configuration, NodeId, Phase};
 use storage::journal::Identity;
 use storage::{Looked, Survivor};
 
 use crate::archive::Facts;
+use governing::Governing;
 pub use report::Report;
 
 /// Which cluster it was, and where the rest of it is.
@@ -36,8 +39,8 @@ pub struct Wreck<'w> {
     pub cluster: &'w str,
     /// Its number.
     pub cluster_id: u64,
-    /// The members and the quorum system that it had last.
-    pub configuration: &'w Configuration,
+    /// The members and the quorum system that it was founded with. Changes since are read from the disks.
+    pub genesis: &'w Configuration,
     /// The data folders that are left.
     pub folders: &'w [PathBuf],
 }
@@ -59,24 +62,25 @@ pub fn recover(wreck: &Wreck<'_>, to: &Path, looked: &mut dyn FnMut(&Path, Looke
         return Err(format!("{} exists already", to.display()));
     }
     let survivors = open_all(wreck, looked)?;
-    let voters = voters(
-        wreck.configuration,
-        survivors.iter().filter(|survivor| survivor.is_whole()),
-    );
-    let whole = (
-        wreck.configuration.is_phase1_quorum(voters),
-        wreck.configuration.is_phase2_quorum(voters),
-    );
-    if whole == (true, true) {
+    let mut governing = Governing::founded(wreck.genesis);
+    for survivor in &survivors {
+        let known = survivor.configurations().map_err(|error| error.to_string())?;
+        known.iter().for_each(|known| governing.learn(known));
+    }
+    let chosen = survivors.iter().map(Survivor::chosen).max().unwrap_or_default();
+    let whole = survivors.iter().filter(|survivor| survivor.is_whole());
+    let hold = |governing: &Governing, phase| governing.have_quorum(phase, chosen.next(), whole.clone());
+    if hold(&governing, Phase::One) && hold(&governing, Phase::Two) {
         return Err(
             "these disks hold a phase-1 quorum and a phase-2 quorum, and their journals are whole: nothing is lost. Start their \
              nodes; the cluster goes on by itself"
                 .to_owned(),
         );
     }
-    let mut report = Report::begin(wreck, &survivors, whole.0);
-    let facts = rebuild::rebuild(wreck, &survivors, to, &mut report)?;
-    report.end(&facts, to);
+    let mut report = Report::begin(wreck, &survivors, &governing, chosen);
+    let facts = rebuild::rebuild(wreck, &survivors, &mut governing, to, &mut report)?;
+    // A change that is among the votes counts too: it may have been made.
+    report.end(&facts, hold(&governing, Phase::One), to);
     Ok(Recovered { facts, report })
 }
 
@@ -87,11 +91,14 @@ fn open_all(wreck: &Wreck<'_>, looked: &mut dyn FnMut(&Path, Looked)) -> Result<
             Survivor::open(folder, &mut |so_far| looked(folder, so_far)).map_err(|error| error.to_string())?;
         let identity = survivor.identity();
         belongs(wreck, identity).map_err(|what| format!("{} is of no use here: {what}", folder.display()))?;
-        if survivors.iter().any(|other| other.identity().node == identity.node) {
+        let whose = (identity.node, identity.incarnation);
+        let same = |other: &Survivor| (other.identity().node, other.identity().incarnation) == whose;
+        if survivors.iter().any(same) {
             return Err(format!(
-                "{} is a second disk of node {}: name the one that ran last",
+                "{} is a second disk of node {} (incarnation {}): name the one that ran last",
                 folder.display(),
-                identity.node
+                identity.node,
+                identity.incarnation
             ));
         }
         survivors.push(survivor);
@@ -107,38 +114,24 @@ fn belongs(wreck: &Wreck<'_>, identity: &Identity) -> Result<(), String> {
             identity.cluster, identity.cluster_id.0, wreck.cluster, wreck.cluster_id
         ));
     }
-    match place(wreck.configuration, identity) {
-        Some(_) => Ok(()),
-        None => Err(format!(
-            "node {} (incarnation {}) is not among the members in the settings",
-            identity.node, identity.incarnation
-        )),
-    }
+    Ok(())
 }
 
+/// Where the owner of a disk stands among the members. One that was a member once, or not yet, has no place: what it knows to
+/// be chosen is as good as any.
 fn place(configuration: &Configuration, identity: &Identity) -> Option<u8> {
     configuration.index_of(identity.node, identity.incarnation)
 }
 
-fn voters<'s>(configuration: &Configuration, survivors: impl Iterator<Item = &'s Survivor>) -> NodeSet {
-    let mut set = NodeSet::default();
-    for index in survivors.filter_map(|survivor| place(configuration, survivor.identity())) {
-        set.insert(index);
-    }
-    set
-}
-
 /// What each disk says of a slot.
-fn witnesses(configuration: &Configuration, survivors: &[Survivor], slot: Slot) -> Vec<decide::Witness> {
-    let say = |survivor: &Survivor| {
-        Some(decide::Witness {
-            node: survivor.identity().node,
-            index: place(configuration, survivor.identity())?,
-            knows_chosen: slot <= survivor.chosen(),
-            logged: survivor.entry(slot),
-        })
+fn witnesses(configuration: Option<&Configuration>, survivors: &[Survivor], slot: Slot) -> Vec<decide::Witness> {
+    let say = |survivor: &Survivor| decide::Witness {
+        node: survivor.identity().node,
+        index: configuration.and_then(|configuration| place(configuration, survivor.identity())),
+        knows_chosen: slot <= survivor.chosen(),
+        logged: survivor.entry(slot),
     };
-    survivors.iter().filter_map(say).collect()
+    survivors.iter().map(say).collect()
 }
 
 /// Nodes in words.

@@ -12,7 +12,7 @@ use storage::snapshot::{Origin, PIECE_BYTES, RocksSink, RocksSinkOptions, Source
 use storage::tables::{RocksTables, StateSettings, Tables};
 
 use super::decide::{Contradiction, Fate, decide};
-use super::{Report, Wreck, witnesses};
+use super::{Governing, Report, Wreck, witnesses};
 use crate::archive::{Encoder, Facts, read};
 
 /// Slots that are applied at once.
@@ -22,6 +22,7 @@ const AT_ONCE: usize = 64;
 pub(super) fn rebuild(
     wreck: &Wreck<'_>,
     survivors: &[Survivor],
+    governing: &mut Governing,
     to: &Path,
     report: &mut Report,
 ) -> Result<Facts, String> {
@@ -31,23 +32,16 @@ pub(super) fn rebuild(
         fs::remove_dir_all(&building).map_err(named)?;
     }
     fs::create_dir_all(&building).map_err(named)?;
-    let written = write(wreck, survivors, to, &building, report);
+    let written = copy_best(wreck, survivors, governing, &building, report).and_then(|tables| {
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", building.display());
+        let mut machine = Machine::open(tables, 1 << 20).map_err(|error| failed(&error))?;
+        machine.found(wreck.genesis.clone());
+        apply_rest(survivors, governing, &mut machine, report)?;
+        machine.flusher().flush().map_err(|error| failed(&error))?;
+        save(origin(wreck, governing), machine.tables(), to)
+    });
     fs::remove_dir_all(&building).map_err(named)?;
     written
-}
-
-fn write(
-    wreck: &Wreck<'_>,
-    survivors: &[Survivor],
-    to: &Path,
-    building: &Path,
-    report: &mut Report,
-) -> Result<Facts, String> {
-    let tables = copy_best(wreck, survivors, building, report)?;
-    let mut machine = Machine::open(tables, 1 << 20).map_err(|error| error.to_string())?;
-    apply_rest(wreck, survivors, &mut machine, report)?;
-    machine.flusher().flush().map_err(|error| error.to_string())?;
-    save(wreck, machine.tables(), to)
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {
@@ -56,11 +50,11 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-fn origin(wreck: &Wreck<'_>) -> Origin {
+fn origin(wreck: &Wreck<'_>, governing: &Governing) -> Origin {
     Origin {
         cluster: wreck.cluster.to_owned(),
         cluster_id: ClusterId(wreck.cluster_id),
-        epoch: wreck.configuration.epoch(),
+        epoch: governing.newest().epoch(),
     }
 }
 
@@ -68,6 +62,7 @@ fn origin(wreck: &Wreck<'_>) -> Origin {
 fn copy_best(
     wreck: &Wreck<'_>,
     survivors: &[Survivor],
+    governing: &Governing,
     building: &Path,
     report: &mut Report,
 ) -> Result<RocksTables, String> {
@@ -77,7 +72,7 @@ fn copy_best(
     let identity: &Identity = best.identity();
     let place = building.join("incoming/state");
     let settings = StateSettings::default();
-    let Some(mut source) = best.source(origin(wreck)).map_err(|error| failed(&error))? else {
+    let Some(mut source) = best.source(origin(wreck, governing)).map_err(|error| failed(&error))? else {
         report.without_state();
         fs::create_dir_all(&place).map_err(|error| failed(&error))?;
         return RocksTables::open(&place, true, settings).map_err(|error| failed(&error));
@@ -97,8 +92,8 @@ fn copy_best(
 
 /// Every slot behind the state, up to the last of which any disk knows anything.
 fn apply_rest(
-    wreck: &Wreck<'_>,
     survivors: &[Survivor],
+    governing: &mut Governing,
     machine: &mut Machine<RocksTables>,
     report: &mut Report,
 ) -> Result<(), String> {
@@ -106,8 +101,9 @@ fn apply_rest(
     let mut slot = machine.progress().applied.next();
     let mut batch = Vec::with_capacity(AT_ONCE);
     while slot <= last {
-        let witnesses = witnesses(wreck.configuration, survivors, slot);
-        let fate = decide(wreck.configuration, &witnesses).map_err(|Contradiction| {
+        let configuration = governing.of(slot);
+        let witnesses = witnesses(configuration, survivors, slot);
+        let fate = decide(configuration, &witnesses).map_err(|Contradiction| {
             format!(
                 "the disks contradict each other about slot {slot}: one of them is not what it says it is. Leave out the folder \
                  that you trust least: {witnesses:?}"
@@ -118,12 +114,17 @@ fn apply_rest(
             Fate::Chosen(value) | Fate::Adopted { value, .. } => value,
             Fate::Lost | Fate::Unknown => Value::Noop,
         };
+        // R2: later slots may be governed by it.
+        let change = matches!(value, Value::Reconfigure(_));
         batch.push(Entry { slot, value });
-        if batch.len() == AT_ONCE || slot == last {
+        if batch.len() == AT_ONCE || slot == last || change {
             machine
                 .apply(&batch, |_| false, |_, _| {})
                 .map_err(|error| error.to_string())?;
             batch.clear();
+        }
+        if change && let Some(configurations) = machine.configurations() {
+            governing.learn(configurations);
         }
         slot = slot.next();
     }
@@ -136,11 +137,11 @@ fn apply_rest(
 }
 
 /// As `synod snapshot save` writes it: under its name only when all of it is checked and durable.
-fn save(wreck: &Wreck<'_>, tables: &RocksTables, to: &Path) -> Result<Facts, String> {
+fn save(origin: Origin, tables: &RocksTables, to: &Path) -> Result<Facts, String> {
     let part = beside(to, ".part");
     let named = |error: std::io::Error| format!("{}: {error}", part.display());
     let mut source =
-        Source::new(tables.freeze(), origin(wreck), tables.rows(), PIECE_BYTES).map_err(|error| error.to_string())?;
+        Source::new(tables.freeze(), origin, tables.rows(), PIECE_BYTES).map_err(|error| error.to_string())?;
     let mut file = File::create(&part).map_err(named)?;
     let (mut encoder, mut number) = (Encoder::default(), 0);
     while let Some(piece) = source.piece(number).map_err(|error| error.to_string())? {

@@ -10,7 +10,7 @@ use storage::Survivor;
 use storage::machine::{Command, Op};
 
 use super::decide::Fate;
-use super::{Wreck, names};
+use super::{Governing, Wreck, names, place};
 use crate::archive::Facts;
 
 /// Keys that are named of one slot.
@@ -33,22 +33,17 @@ pub struct Report {
     doubts: String,
     /// The highest ballot of which any disk knows.
     highest: Ballot,
-    /// The disks hold a phase-1 quorum: no doubt is left.
-    exact: bool,
+    /// Where the state is from.
+    origin: String,
 }
 
 impl Report {
-    /// What there was, and what there is.
-    pub(super) fn begin(wreck: &Wreck<'_>, survivors: &[Survivor], exact: bool) -> Report {
+    /// What there was, and what there is. Every slot up to `chosen` is known to be chosen.
+    pub(super) fn begin(wreck: &Wreck<'_>, survivors: &[Survivor], governing: &Governing, chosen: Slot) -> Report {
         let mut report = Report {
-            exact,
             highest: survivors.iter().map(Survivor::promised).max().unwrap_or_default(),
             ..Report::default()
         };
-        let configuration = wreck.configuration;
-        let here = |node: NodeId| survivors.iter().any(|survivor| survivor.identity().node == node);
-        let gone = configuration.members().iter().map(|member| member.node);
-        let gone = names(gone.filter(|node| !here(*node)));
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_secs());
@@ -56,23 +51,32 @@ impl Report {
             "UNSAFE RECOVERY of cluster \"{}\" ({:016x}), written at Unix time {now}\n",
             wreck.cluster, wreck.cluster_id
         ));
-        report.line(format!(
-            "Configuration, as the settings have it: epoch {}, {}. Not among the disks: node {gone}.\n",
-            configuration.epoch(),
-            configuration.spec()
-        ));
-        report.line("Disks that were read:".to_owned());
-        for survivor in survivors {
-            report.disk(survivor);
-        }
-        report.line(String::new());
-        report.line(if exact {
-            "They hold a phase-1 quorum with whole journals: every value that was ever chosen is among what follows.".to_owned()
+        report.line(if governing.changed {
+            "Configurations, as the disks have them:".to_owned()
         } else {
-            "They hold no phase-1 quorum with whole journals: values may have been chosen, and acknowledged to clients, of which \
-             these disks know nothing."
-                .to_owned()
+            "Configuration, as the settings have it; no disk knows of a change:".to_owned()
         });
+        for (from, configuration) in governing.since(chosen.next()) {
+            let here = |node: NodeId, incarnation| {
+                let is = |survivor: &Survivor| {
+                    (survivor.identity().node, survivor.identity().incarnation) == (node, incarnation)
+                };
+                survivors.iter().any(is)
+            };
+            let gone = configuration.members().iter();
+            let gone = gone.filter(|member| !here(member.node, member.incarnation));
+            report.line(format!(
+                "  from slot {from} on: epoch {}, {}. Not among the disks: node {}",
+                configuration.epoch(),
+                configuration.spec(),
+                names(gone.map(|member| member.node))
+            ));
+        }
+        report.line("\nDisks that were read:".to_owned());
+        for survivor in survivors {
+            let member = |(_, configuration): &(Slot, _)| place(configuration, survivor.identity()).is_some();
+            report.disk(survivor, governing.since(chosen.next()).any(member));
+        }
         report
     }
 
@@ -81,7 +85,7 @@ impl Report {
         self.text.push('\n');
     }
 
-    fn disk(&mut self, survivor: &Survivor) {
+    fn disk(&mut self, survivor: &Survivor, is_member: bool) {
         let (identity, looked) = (survivor.identity(), survivor.inspection());
         self.line(format!(
             "  node {} (incarnation {}) in {}: promised {}, slots known to be chosen up to {}, state applied up to {}, journal \
@@ -95,6 +99,12 @@ impl Report {
             looked.journal.trimmed.next(),
             looked.journal.last
         ));
+        if !is_member {
+            self.line(
+                "    Not a member any more, or not yet: what it knows to be chosen counts, and it makes no quorum"
+                    .to_owned(),
+            );
+        }
         for fault in &looked.journal.faults {
             self.line(format!("    FAULT in its journal: {fault}"));
         }
@@ -104,16 +114,12 @@ impl Report {
     }
 
     pub(super) fn state_of(&mut self, node: NodeId, applied: Slot) {
-        self.line(format!(
-            "\nThe state is node {node}'s: every slot up to {applied} is in it, and certain."
-        ));
+        self.origin = format!("The state is node {node}'s: every slot up to {applied} is in it, and certain.");
     }
 
     pub(super) fn without_state(&mut self) {
-        self.line(
-            "\nNO DISK HAS A WHOLE STATE: everything is applied anew from the journals, as far as they reach."
-                .to_owned(),
-        );
+        self.origin =
+            "NO DISK HAS A WHOLE STATE: everything is applied anew from the journals, as far as they reach.".to_owned();
     }
 
     pub(super) fn slot(&mut self, slot: Slot, fate: &Fate) {
@@ -158,22 +164,41 @@ impl Report {
         let _ = writeln!(self.doubts, "  slot {slot:<10} {line}");
     }
 
-    pub(super) fn end(&mut self, facts: &Facts, to: &Path) {
+    /// `quorum` says whether the disks with whole journals are a phase-1 quorum of all configurations that matter.
+    pub(super) fn end(&mut self, facts: &Facts, quorum: bool, to: &Path) {
         let (certain, adopted, lost, unknown) = (self.certain, self.adopted, self.lost, self.unknown);
+        // A state that is gone takes with it what no journal repeats.
+        let exact = quorum && lost == 0;
+        self.line(String::new());
+        self.line(match (exact, quorum) {
+            (true, _) => {
+                "They hold a phase-1 quorum with whole journals: every value that was ever chosen is among what follows."
+            }
+            (_, true) => {
+                "They hold a phase-1 quorum with whole journals, but nobody has the state any more: what is LOST below was \
+                 chosen, and perhaps acknowledged to clients."
+            }
+            _ => {
+                "They hold no phase-1 quorum with whole journals: values may have been chosen, and acknowledged to clients, of \
+                 which these disks know nothing."
+            }
+        }
+        .to_owned());
+        let origin = std::mem::take(&mut self.origin);
         self.line(format!(
-            "Behind it: {certain} slots certain, {adopted} filled with the vote of the highest ballot, {lost} lost, {unknown} \
+            "\n{origin}\nBehind it: {certain} slots certain, {adopted} filled with the vote of the highest ballot, {lost} lost, {unknown} \
              unknown.\n"
         ));
         if self.doubts.is_empty() {
             self.line("No slot up to the last one is in doubt.".to_owned());
-        } else if self.exact {
+        } else if exact {
             self.line("Slots that were not known to be chosen; phase 1 would have chosen the same:".to_owned());
         } else {
             self.line("Slots in doubt:".to_owned());
         }
         let doubts = std::mem::take(&mut self.doubts);
         self.text += &doubts;
-        if !self.exact {
+        if !exact {
             let (next, highest) = (facts.slot + 1, self.highest);
             self.line(format!(
                 "\nBeyond the last slot: anything may have been chosen from slot {next} on, and anything in place of a GUESS or an \

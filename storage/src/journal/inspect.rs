@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use paxos::{Ballot, Logged, Slot};
+use paxos::{Ballot, Configurations, Logged, Slot};
 use rocksdb::DB;
 
 use super::error::OpenError;
@@ -62,6 +62,11 @@ impl JournalView {
     /// [`OpenError`].
     pub(crate) fn open(dir: &Path) -> Result<JournalView, OpenError> {
         Ok(JournalView { db: open_to_look(dir)? })
+    }
+
+    /// The configurations that govern the log, if the journal was told of a change (R2) and that can be read.
+    pub(crate) fn configurations(&self) -> Option<Configurations> {
+        read_marks(&self.db).ok()?.configurations
     }
 
     /// What a slot holds, if that is there and whole.
