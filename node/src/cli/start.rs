@@ -8,6 +8,7 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::{Layers, Log, LogFormat, Settings};
+use crate::transport::wire::Versions;
 
 /// Runs a node until SIGTERM, SIGINT or a failure.
 #[derive(Debug, Args)]
@@ -41,6 +42,19 @@ pub(super) struct Arguments {
     /// Stops when standard input ends: a parent that dies takes the node along
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
+    /// Speaks these wire versions instead of this build's, such as 2-3: a test plays another build
+    #[arg(long, hide = true, value_parser = parse_versions)]
+    wire_versions: Option<Versions>,
+}
+
+fn parse_versions(text: &str) -> Result<Versions, String> {
+    let (oldest, newest) = text.split_once('-').ok_or("two numbers with a hyphen between them")?;
+    let number = |text: &str| text.parse::<u16>().map_err(|error| error.to_string());
+    let (oldest, newest) = (number(oldest)?, number(newest)?);
+    if oldest == 0 || newest < oldest || newest - oldest > 255 {
+        return Err("from a version above 0 to one that is not below it".to_owned());
+    }
+    Ok(Versions { oldest, newest })
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -56,6 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let start = crate::server::Start {
         bootstrap: arguments.bootstrap,
         exit_with_stdin: arguments.exit_with_stdin,
+        speaks: arguments.wire_versions,
     };
     match crate::server::run(settings, start) {
         Ok(()) => ExitCode::SUCCESS,

@@ -47,6 +47,7 @@ use crate::scrub::{self, Scrub, ScrubProgress};
 use crate::settings::Settings;
 use crate::snapshots::{Pace, Parts, Progress, Snapshots};
 use crate::status::Space;
+use crate::transport::wire::Versions;
 use crate::transport::{Credentials, Identity, Transport, TransportSettings};
 use state::LocalState;
 
@@ -63,6 +64,8 @@ pub struct Start {
     pub bootstrap: bool,
     /// The node stops when its standard input ends.
     pub exit_with_stdin: bool,
+    /// The wire versions that the node speaks instead of this build's: a test aid, to play another build.
+    pub speaks: Option<Versions>,
 }
 
 /// Why a node did not start, or ended.
@@ -97,7 +100,7 @@ pub fn run(settings: Settings, start: Start) -> Result<(), Failure> {
             .thread_name("tokio")
             .build()
             .map_err(during("cannot start the runtime"))?;
-        let ended = runtime.block_on(serve(&settings, bootstrap, wish.clone()));
+        let ended = runtime.block_on(serve(&settings, bootstrap, start.speaks, wish.clone()));
         // Nothing is waited for that a disk that failed may hold up (A5).
         runtime.shutdown_timeout(if ended.is_ok() { GOODBYE } else { Duration::ZERO });
         match ended? {
@@ -128,13 +131,18 @@ async fn bind(settings: &Settings) -> Result<Ports, Failure> {
 }
 
 /// Serves until told to stop, until a fetched state is to be installed, or until something fails.
-async fn serve(settings: &Settings, bootstrap: bool, wish: stop::Wish) -> Result<Ending, Failure> {
+async fn serve(
+    settings: &Settings,
+    bootstrap: bool,
+    speaks: Option<Versions>,
+    wish: stop::Wish,
+) -> Result<Ending, Failure> {
     let clock = Clock::start();
     let (me, boot) = (options::address(settings)?, options::draw_boot());
     let registry = options::registry();
     let ports = bind(settings).await?;
     let (happenings, inbox) = mpsc::channel::<Happening>(HAPPENINGS);
-    let transport = open_transport(settings, me, boot, happenings.clone(), &registry).await?;
+    let transport = open_transport(settings, me, boot, speaks, happenings.clone(), &registry).await?;
     let outbound = Outbound::new(transport.clone());
     let (failed, mut failures) = mpsc::channel::<String>(4);
 
@@ -367,6 +375,7 @@ async fn open_transport(
     settings: &Settings,
     me: Address,
     boot: u64,
+    speaks: Option<Versions>,
     inbound: mpsc::Sender<Happening>,
     registry: &Registry,
 ) -> Result<Transport, Failure> {
@@ -376,7 +385,7 @@ async fn open_transport(
     let member = settings.member();
     let region = member.map_or("", |member| member.region.as_str());
     let identity = Identity::new(&settings.cluster, me.node, region).map_err(during("this node's identity"))?;
-    let told = TransportSettings::new(
+    let mut told = TransportSettings::new(
         settings.listen.peers,
         identity,
         boot,
@@ -385,6 +394,7 @@ async fn open_transport(
         // The core names them.
         Vec::new(),
     );
+    told.speaks = speaks.unwrap_or(told.speaks);
     Transport::bind(told, inbound, registry)
         .await
         .map_err(during("cannot talk to peers"))

@@ -28,6 +28,8 @@ pub struct Member {
     pub peers: u16,
     /// What `synod start` is told besides its settings.
     pub arguments: Vec<String>,
+    /// What is run: `synod` as it was just built, unless a test says otherwise.
+    pub binary: PathBuf,
     settings: PathBuf,
     child: Option<Child>,
 }
@@ -112,6 +114,7 @@ impl Cluster {
                 http,
                 peers,
                 arguments: Vec::new(),
+                binary: env!("CARGO_BIN_EXE_synod").into(),
                 settings,
                 child: None,
             });
@@ -149,6 +152,7 @@ impl Cluster {
             http,
             peers,
             arguments: Vec::new(),
+            binary: env!("CARGO_BIN_EXE_synod").into(),
             settings,
             child: None,
         });
@@ -275,7 +279,7 @@ impl Member {
             .append(true)
             .open(self.log())
             .expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+        let mut command = Command::new(&self.binary);
         command
             .arg("start")
             .arg("--settings")
