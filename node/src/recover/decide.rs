@@ -108,7 +108,7 @@ mod tests {
             incarnation: Incarnation(1),
             name: format!("n{node}"),
             region: "r".to_owned(),
-            zone: String::new(),
+            zone: "z".to_owned(),
             address: format!("127.0.0.1:{}", 7000 + node),
             client_url: String::new(),
             role: Role::Voter,

@@ -93,7 +93,7 @@ mod tests {
             incarnation: Incarnation(1),
             name: "n1".to_owned(),
             region: "r".to_owned(),
-            zone: String::new(),
+            zone: "z".to_owned(),
             address: "127.0.0.1:7001".to_owned(),
             client_url: String::new(),
             role: Role::Voter,
