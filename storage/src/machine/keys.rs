@@ -84,6 +84,7 @@ pub(super) fn split(table_key: &[u8]) -> Option<(&[u8], i64)> {
 pub(super) const BEGIN: &[u8] = &[VERSIONS];
 
 /// Whether a table key is meant to be a version's.
+#[cfg(feature = "rocks")]
 pub(super) fn is_version(table_key: &[u8]) -> bool {
     table_key.first() == Some(&VERSIONS)
 }
