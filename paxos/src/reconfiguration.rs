@@ -464,7 +464,8 @@ impl Replica {
         let me = self.me();
         let (complete, kept) = (self.is_complete(), self.kept());
         let Role::Leading(leading) = &mut self.role else { return };
-        if !complete && !(self.configurations.are_two() && mutated(Mutant::RetiredWhenChosen)) {
+        let early = || self.configurations.are_two() && mutated(Mutant::RetiredWhenChosen);
+        if !complete && !early() {
             return;
         }
         let (from, newest) = (self.configurations.newest_from(), self.configurations.newest());

@@ -4,9 +4,11 @@
 pub mod progress;
 pub mod writer;
 
-use std::net::{TcpListener, UdpSocket};
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use node::cli::certs::Authority;
@@ -40,20 +42,31 @@ pub struct Cluster {
     pub members: Vec<Member>,
 }
 
+/// Ports that were given out: the system may offer one again as soon as it is let go.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// One that nobody was given before, of those that `offer` brings.
+fn fresh_port(offer: impl Fn() -> SocketAddr) -> u16 {
+    loop {
+        let port = offer().port();
+        if GIVEN.lock().expect("nobody panics with it").insert(port) {
+            return port;
+        }
+    }
+}
+
 fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .expect("loopback has ports")
-        .local_addr()
-        .expect("it is bound")
-        .port()
+    fresh_port(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+        listener.local_addr().expect("it is bound")
+    })
 }
 
 fn free_udp_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0")
-        .expect("loopback has ports")
-        .local_addr()
-        .expect("it is bound")
-        .port()
+    fresh_port(|| {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
+        socket.local_addr().expect("it is bound")
+    })
 }
 
 impl Cluster {
