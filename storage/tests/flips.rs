@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::folder::{self, copy, entry_of};
+use common::folder::{copy, entry_of};
 use common::{await_write, ballot, hooks, identity, write};
 use paxos::{Entry, Record, Slot};
 use prometheus::Registry;
@@ -25,14 +25,10 @@ use storage::machine::Machine;
 use storage::tables::{RocksTables, StateSettings, Step, Tables};
 use storage::{Store, StoreSettings};
 
-/// How many slots there are, and how many of them are chosen: so few that every byte can be flipped, and enough for every kind of
-/// file.
-const SLOTS: u64 = 60;
-const CHOSEN: u64 = 56;
-/// After which slots the state is flushed, and before which one the node was started anew: the journal's slots before it are in
-/// a sorted file.
-const FLUSHED: [u64; 2] = [20, 48];
-const RESTARTED: u64 = 31;
+/// How many slots there are, how many of them are chosen, and how many the state has on the disk.
+const SLOTS: u64 = 300;
+const CHOSEN: u64 = 295;
+const FLUSHED: [u64; 2] = [120, 250];
 
 fn settings() -> StoreSettings {
     StoreSettings {
@@ -51,26 +47,22 @@ fn settings() -> StoreSettings {
 fn entry(slot: u64) -> Entry {
     // Bytes that do not compress away, so that a flip in a block is a flip in somebody's value.
     let mut word = slot;
-    let value: Vec<u8> = (0..80)
+    let value: Vec<u8> = (0..300)
         .map(|_| {
             word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (word >> 33) as u8
         })
         .collect();
-    entry_of(slot, format!("key {}", slot % 15), value)
+    entry_of(slot, format!("key {}", slot % 70), value)
 }
 
 /// Makes the data folder of a node that was killed in the middle of its work.
 fn make(dir: &Path) {
     let live = tempfile::tempdir().expect("a folder");
     Store::create(live.path(), &identity()).expect("an empty folder");
-    let (mut store, mut heard) = folder::open(live.path(), settings()).expect("a fresh store");
+    let (hooks, heard) = hooks();
+    let mut store = Store::open(live.path(), &identity(), settings(), hooks, &Registry::new()).expect("a fresh store");
     for slot in 1..=SLOTS {
-        if slot == RESTARTED {
-            drop(store);
-            (store, heard) = folder::open(live.path(), settings()).expect("its own store");
-            replay(&mut store.machine, &store.recovered).expect("a healthy disk");
-        }
         let Entry { value, .. } = entry(slot);
         let voted = Record::Voted {
             slot: Slot(slot),
