@@ -38,7 +38,9 @@ class Task:
             for module in [*HERE.glob("*.tla"), *self.folder.glob("*.tla")]:
                 shutil.copy(module, scratch)
             shutil.copy(self.config, pathlib.Path(scratch) / f"{self.module}.cfg")
-            command = ["java", "-XX:+UseParallelGC", "-XX:ParallelGCThreads=1", "-Xmx2g", "-Xss16m", "-cp", str(jar)]
+            # It also unpacks its own modules into the place for temporary files, where another TLC may be reading them.
+            command = ["java", f"-Djava.io.tmpdir={scratch}"]
+            command += ["-XX:+UseParallelGC", "-XX:ParallelGCThreads=1", "-Xmx2g", "-Xss16m", "-cp", str(jar)]
             command += ["tlc2.TLC", "-workers", "1", "-fp", "0", "-terse", "-nowarning"]
             # A trace that the model cannot explain ends early, which TLC calls a deadlock; elsewhere an end is no harm.
             command += [self.module] if self.module == "Run" else ["-deadlock", self.module]
