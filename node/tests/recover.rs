@@ -138,11 +138,8 @@ async fn one_disk_of_three_becomes_a_new_cluster_and_what_may_be_lost_is_written
     client.put(put("new", "1")).await.expect("the new cluster takes writes");
 }
 
-/// With a phase-1 quorum of disks nothing that was acknowledged is lost, however old some of them are.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_phase_1_quorum_of_disks_loses_nothing_and_a_cluster_that_can_go_on_is_sent_away() {
-    // Two of four elect, three of four choose.
-    let mut cluster = Cluster::start(4, "counts 2/3").await;
+/// Two hundred acknowledged keys, and then every node is killed.
+async fn write_and_die(cluster: &mut Cluster) -> BTreeMap<String, String> {
     let leader = cluster.leader().await;
     let mut client = cluster.members[leader].client().await.expect("it listens");
     let mut expected = BTreeMap::new();
@@ -154,6 +151,15 @@ async fn a_phase_1_quorum_of_disks_loses_nothing_and_a_cluster_that_can_go_on_is
     for member in &mut cluster.members {
         member.kill();
     }
+    expected
+}
+
+/// With a phase-1 quorum of disks nothing that was acknowledged is lost, however old some of them are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_phase_1_quorum_of_disks_loses_nothing_and_a_cluster_that_can_go_on_is_sent_away() {
+    // Two of four elect, three of four choose.
+    let mut cluster = Cluster::start(4, "counts 2/3").await;
+    let expected = write_and_die(&mut cluster).await;
     let folders: Vec<PathBuf> = cluster.members.iter().map(Member::data).collect();
     let settings = cluster.members[0].settings().to_owned();
     let recover = |from: &[usize], to: &Path| {
@@ -196,17 +202,7 @@ async fn after_a_change_of_quorums_the_disks_are_judged_by_the_new_ones() {
         .output()
         .expect("the binary runs");
     assert!(changed.status.success(), "{}\n{}", told(&changed), cluster.logs());
-    let leader = cluster.leader().await;
-    let mut client = cluster.members[leader].client().await.expect("it listens");
-    let mut expected = BTreeMap::new();
-    for number in 0..200 {
-        let key = format!("key/{number}");
-        client.put(put(&key, "1")).await.expect("a leader");
-        expected.insert(key, "1".to_owned());
-    }
-    for member in &mut cluster.members {
-        member.kill();
-    }
+    let expected = write_and_die(&mut cluster).await;
     let folders: Vec<PathBuf> = cluster.members.iter().map(Member::data).collect();
     let settings = cluster.members[0].settings().to_owned();
     // Two of three are enough for the settings, and would choose nothing.
