@@ -165,7 +165,7 @@ impl Replica {
 
     /// The best successor among those that lead less reluctantly than `below`: the least reluctant, then the one that lacks
     /// least, then the nearest.
-    fn best_successor(&self, below: u32) -> Option<Address> {
+    pub(crate) fn best_successor(&self, below: u32) -> Option<Address> {
         let Role::Leading(leading) = &self.role else {
             return None;
         };
@@ -184,7 +184,7 @@ impl Replica {
         self.log.chosen.0 - follower.chosen.0.min(self.log.chosen.0) <= self.configurations.alpha()
     }
 
-    fn begin_hand_over(&mut self, to: Address) {
+    pub(crate) fn begin_hand_over(&mut self, to: Address) {
         let (now, until) = (self.now, self.now + self.silence());
         let Role::Leading(leading) = &mut self.role else { return };
         leading.handing = Some(HandOver {

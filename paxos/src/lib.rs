@@ -23,7 +23,8 @@
 //! | `lease` | reads without a round, and how old a state is (D3–D5, D7) |
 //! | `configurations` | which configuration governs which slot, and whether a change takes effect (R1, R2) |
 //! | `operator` | changes from operator to log, and what becomes of them (R2, X2) |
-//! | `reconfiguration` | changing members and quorum system: what is refused, phase 1 of the new configuration, the end of the old (R3–R8) |
+//! | `reconfiguration` | changing members and quorum system: what is refused, phase 1 of the new configuration, the window (R3–R5, R7) |
+//! | `retirement` | the end of an old configuration, and of a leader or member that the new one does without (R6, R8) |
 //! | `proposals` | commands from client to log, and what becomes of them (L6, X2) |
 //!
 //! `mutant` lists the ways in which tests make it wrong on purpose, which no build but a test's contains.
@@ -57,6 +58,7 @@ mod proposals;
 mod reads;
 mod reconfiguration;
 mod replica;
+mod retirement;
 mod rng;
 mod snapshot;
 mod space;

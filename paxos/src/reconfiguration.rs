@@ -1,12 +1,11 @@
-//! Changing members and quorum system while the log goes on (rules R3 to R8).
+//! Changing members and quorum system while the log goes on (rules R3 to R5 and R7; `retirement` has the rest).
 //!
 //! What makes it safe is in `configurations` (which configuration governs which slot) and in the leader's rule that it
-//! proposes in a slot only under the promises of that slot's configuration (L3 ii). The rest is here: when a change is
-//! proposed at all, phase 1 with a new configuration under the ballot that leads already, filling the window, and the end of
-//! the old configuration.
+//! proposes in a slot only under the promises of that slot's configuration (L3 ii). Here is when a change is proposed at all,
+//! phase 1 with a new configuration under the ballot that leads already, and filling the window.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
@@ -14,7 +13,6 @@ use quorum::{Configuration, Epoch, Member, NodeId, NodeSet, Phase, QuorumSystem}
 
 use crate::ballot::Slot;
 use crate::change::{Change, Objection, Waivers};
-use crate::configurations::is_voter_of;
 use crate::effect::{Event, Outcome, Output, Record, Refusal, RequestId, WriteId};
 use crate::election::Role;
 use crate::leader::Follower;
@@ -24,10 +22,6 @@ use crate::phase_one::PhaseOne;
 use crate::replica::{Replica, members};
 use crate::value::Value;
 
-/// How often a leader tells a node that it is not needed any more, once for each of its heartbeats. Who misses all of them
-/// asks.
-const FAREWELLS: u32 = 8;
-
 /// What a node knows of the changes under way, whatever its role.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reconfiguration {
@@ -36,18 +30,11 @@ pub(crate) struct Reconfiguration {
     /// The newest configuration of which it was said that it is in force.
     in_force: u64,
     /// Writes that keep a chosen prefix and are not durable yet (R6).
-    keeping: VecDeque<(WriteId, Slot)>,
+    pub(crate) keeping: VecDeque<(WriteId, Slot)>,
     /// The chosen prefix that is on the disk as such.
-    kept: Slot,
+    pub(crate) kept: Slot,
     /// R6: the configuration that does without this node, if it was told so.
-    may_stop: Option<u64>,
-}
-
-/// What a leader knows of those who leave.
-#[derive(Clone, Hash, Debug, Default)]
-pub(crate) struct Leaving {
-    /// Whom to tell that they may stop, and how many times more.
-    farewells: BTreeMap<Address, u32>,
+    pub(crate) may_stop: Option<u64>,
 }
 
 impl Reconfiguration {
@@ -170,105 +157,13 @@ impl Replica {
     }
 
     /// Whether every slot before the first of the newest configuration is chosen.
-    fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.log.chosen.next() >= self.configurations.newest_from()
     }
 
     /// Whether the journal has not been told yet of a change that was chosen. It must not forget its slot before (A7).
     pub(crate) fn awaits_record(&self) -> bool {
         self.reconfiguration.recorded < self.configurations.newest().epoch().0
-    }
-
-    /// A write is made that keeps this chosen prefix.
-    pub(crate) fn note_keeping(&mut self, write: WriteId, chosen: Slot) {
-        self.reconfiguration.keeping.push_back((write, chosen));
-    }
-
-    /// Every write up to this one is durable.
-    pub(crate) fn note_kept(&mut self, persisted: WriteId) {
-        while let Some((write, chosen)) = self.reconfiguration.keeping.front().copied() {
-            if write > persisted {
-                return;
-            }
-            self.reconfiguration.kept = chosen;
-            self.reconfiguration.keeping.pop_front();
-        }
-    }
-
-    /// R6: the chosen prefix that this node's disk holds as such.
-    pub(crate) fn kept(&self) -> Slot {
-        self.reconfiguration.kept.max(self.log.flushed)
-    }
-
-    /// R6: the leader says that everything before `oldest` is retired.
-    pub(crate) fn note_oldest(&mut self, oldest: Epoch) {
-        if self.configurations.are_two() && self.configurations.newest().epoch() <= oldest {
-            self.retire();
-        }
-    }
-
-    /// R6: nothing before the newest configuration is needed any more. Who left.
-    fn retire(&mut self) -> Vec<Address> {
-        let mut left = self.configurations.addresses();
-        self.configurations.retire();
-        left.retain(|address| !self.configurations.knows(*address));
-        let epoch = self.configurations.newest().epoch();
-        self.event(Event::ConfigurationRetired {
-            epoch,
-            left: left.clone(),
-        });
-        left
-    }
-
-    /// R6: this node is told that a configuration without it has taken over.
-    pub(crate) fn on_retired(&mut self, epoch: Epoch) {
-        let newest = self.configurations.newest().epoch();
-        let introduced = self.options.introduced.as_ref().map(Configuration::epoch);
-        let needed = if newest < epoch {
-            introduced.is_some_and(|introduced| introduced > epoch)
-        } else {
-            newest > epoch || self.configurations.knows_newest(self.me())
-        };
-        if needed || self.reconfiguration.may_stop >= Some(epoch.0) {
-            return;
-        }
-        self.reconfiguration.may_stop = Some(epoch.0);
-        self.event(Event::MayStop { epoch });
-    }
-
-    /// A8, R6: somebody who is no member says something. If its configuration is known to be retired, it is told so.
-    pub(crate) fn answer_stranger(&mut self, from: Address, epoch: Epoch) {
-        let newest = self.configurations.newest().epoch();
-        let retired = !self.configurations.are_two()
-            && self.is_complete()
-            && epoch <= newest
-            && newest > self.options.genesis.epoch();
-        if retired && from.node != self.me().node {
-            self.send(from, Message::Retired { epoch: newest });
-        }
-    }
-
-    /// Whether this node has been left out and was not told yet that it may stop.
-    pub(crate) fn is_leaving(&self) -> bool {
-        let me = self.me();
-        self.is_complete()
-            && self.reconfiguration.may_stop.is_none()
-            && !self.configurations.knows_newest(me)
-            && self.configurations.newest().epoch() > self.options.genesis.epoch()
-            && self
-                .options
-                .introduced
-                .as_ref()
-                .is_none_or(|introduced| introduced.epoch() <= self.configurations.newest().epoch())
-    }
-
-    /// R6: who is left out and hears nothing asks around; those who can tell do.
-    pub(crate) fn ask_to_stop(&mut self) {
-        let (attempt, chosen) = (0, self.log.chosen);
-        self.await_leader();
-        for peer in self.peers() {
-            self.send(peer, Message::Canvass { attempt, chosen });
-        }
     }
 
     /// Whether this node may stand for election: it votes in a configuration that governs an open slot, as far as it knows.
@@ -458,86 +353,10 @@ impl Replica {
         wanting.then_some((slot, Value::Noop))
     }
 
-    /// R6: retires the old configuration when every slot of it is chosen, and a phase-2 quorum of the new one has them on its
-    /// disks as such. R8: leads no more if it is left out.
-    fn settle_retirement(&mut self) {
-        let me = self.me();
-        let (complete, kept) = (self.is_complete(), self.kept());
-        let Role::Leading(leading) = &mut self.role else { return };
-        let early = || self.configurations.are_two() && mutated(Mutant::RetiredWhenChosen);
-        if !complete && !early() {
-            return;
-        }
-        let (from, newest) = (self.configurations.newest_from(), self.configurations.newest());
-        if !self.configurations.are_two() {
-            return self.leave_if_left_out();
-        }
-        let holds = |prefix: Slot| prefix.next() >= from;
-        let kept_by = |follower: &Follower| {
-            if mutated(Mutant::RetiredUnkept) {
-                follower.chosen
-            } else {
-                follower.kept
-            }
-        };
-        let keepers = leading
-            .followers
-            .iter()
-            .filter(|(_, follower)| holds(kept_by(follower)));
-        let own = holds(kept).then_some(me);
-        let keepers = members(newest, keepers.map(|(address, _)| *address).chain(own));
-        if newest.is_quorum(Phase::Two, keepers) || mutated(Mutant::RetiredWhenChosen) {
-            self.retire_as_leader();
-        }
-        self.leave_if_left_out();
-    }
-
-    fn retire_as_leader(&mut self) {
-        let me = self.me();
-        let left = self.retire();
-        let epoch = self.configurations.newest().epoch();
-        if left.contains(&me) {
-            self.on_retired(epoch);
-        }
-        let Role::Leading(leading) = &mut self.role else { return };
-        leading.followers.retain(|address, _| !left.contains(address));
-        let others: Vec<Address> = left.into_iter().filter(|address| *address != me).collect();
-        leading
-            .leaving
-            .farewells
-            .extend(others.iter().map(|address| (*address, FAREWELLS)));
-        for address in others {
-            self.send(address, Message::Retired { epoch });
-        }
-        self.send_heartbeats();
-    }
-
-    /// R8: a leader that is no voter of the configuration in force leads no more.
-    fn leave_if_left_out(&mut self) {
-        if !matches!(self.role, Role::Leading(_)) || is_voter_of(self.configurations.newest(), self.me()) {
-            return;
-        }
-        if mutated(Mutant::LeftOutLeads) {
-            return;
-        }
-        let epoch = self.configurations.newest().epoch();
-        self.event(Event::LeftOut { epoch });
-        self.hand_in();
-    }
-
     /// Sees to what was lost: promises of a new configuration that are missing (R3), and farewells (R6).
     pub(crate) fn tick_reconfiguration(&mut self) {
         self.ask_newcomers();
-        let epoch = self.configurations.newest().epoch();
-        let Role::Leading(leading) = &mut self.role else { return };
-        let farewells = &mut leading.leaving.farewells;
-        farewells.retain(|_, left| {
-            *left -= 1;
-            *left > 0
-        });
-        for address in farewells.keys().copied().collect::<Vec<_>>() {
-            self.send(address, Message::Retired { epoch });
-        }
+        self.say_farewell();
         self.settle_retirement();
     }
 }
