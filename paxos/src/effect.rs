@@ -16,8 +16,19 @@ use crate::time::Time;
 use crate::value::Value;
 
 /// Names a request of this process; also the `sequence` of the [`CommandId`](crate::CommandId) it becomes.
+///
+/// Commands are counted from 1, in the order in which they are given to the core, so that the state machine can keep in few
+/// bytes which of them are done (X1). Everything else is numbered [apart](RequestId::apart).
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 pub struct RequestId(pub u64);
+
+impl RequestId {
+    /// The `number`th request that is not a command.
+    #[must_use]
+    pub const fn apart(number: u64) -> RequestId {
+        RequestId(number | 1 << 63)
+    }
+}
 
 /// Names a write; writes are numbered in the order in which they must reach the disk (A4).
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug, Default)]
@@ -33,7 +44,7 @@ pub enum Input {
     Receive(Envelope),
     /// A client wants a command done. If it is still unsent at `deadline`, it is refused.
     Propose {
-        /// The request, larger than every earlier one of this process.
+        /// The request, larger than every earlier command of this process.
         id: RequestId,
         /// The command in the state machine's encoding.
         payload: Bytes,
@@ -43,7 +54,7 @@ pub enum Input {
     /// An operator of this node wants another configuration. Whatever node leads is asked; the outcome is
     /// [`Outcome::Reconfigured`], or a refusal or doubt as for a command. Nothing is lost by asking twice (R2).
     Reconfigure {
-        /// The request, larger than every earlier one of this process.
+        /// The request, numbered apart from commands.
         id: RequestId,
         /// The configuration, with the epoch after the one that it is to follow.
         configuration: Configuration,
@@ -54,7 +65,7 @@ pub enum Input {
     },
     /// A client wants a linearizable read.
     Read {
-        /// The request, larger than every earlier one of this process.
+        /// The request, numbered apart from commands.
         id: RequestId,
         /// When waiting is pointless.
         deadline: Time,

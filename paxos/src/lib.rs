@@ -25,7 +25,7 @@
 //! | `operator` | changes from operator to log, and what becomes of them (R2, X2) |
 //! | `reconfiguration` | changing members and quorum system: what is refused, phase 1 of the new configuration, the window (R3–R5, R7) |
 //! | `retirement` | the end of an old configuration, and of a leader or member that the new one does without (R6, R8) |
-//! | `proposals` | commands from client to log, and what becomes of them (L6, X2) |
+//! | `proposals` | commands from client to log, tried again when in doubt, and what becomes of them (L6, X1, X2) |
 //!
 //! `mutant` lists the ways in which tests make it wrong on purpose, which no build but a test's contains.
 //!

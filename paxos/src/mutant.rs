@@ -124,8 +124,6 @@ mutants! {
     RejectIgnored = "reject-ignored", "80", "L6";
     /// A leader that learns another value than its own goes on.
     OvertakenUnnoticed = "overtaken-unnoticed", "", "L6";
-    /// Commands in doubt after a change of leader are put to the new one.
-    DoubtRetried = "doubt-retried", "66", "L6";
     /// A candidate leads before it has learned what is decided.
     DecidedIgnored = "decided-ignored", "", "L7";
     /// A leader goes on while its state machine is far behind.
@@ -232,6 +230,8 @@ mutants! {
     EarlierProcessRefuses = "earlier-process-refuses", "", "X2";
     /// Commands in doubt after a change of leader are refused.
     DoubtRefused = "doubt-refused", "", "X2";
+    /// A command that is tried again because it was in doubt is refused like one that never was.
+    DoubtForgotten = "doubt-forgotten", "", "X2";
 }
 
 #[cfg(feature = "mutants")]

@@ -144,6 +144,7 @@ impl Replica {
                 ballot,
                 asked: Asked::Change(queued.clone()),
                 deadline: queued.deadline,
+                doubted: false,
             };
             let sequence = queued.change.id.sequence;
             self.proposals.outstanding.insert(sequence, outstanding);

@@ -1,7 +1,10 @@
-//! Commands on their way into the log: queued, forwarded to the leader, batched, and given up (rules L6, E3, X2).
+//! Commands on their way into the log: queued, forwarded to the leader, batched, tried again, and given up (rules L6, E3, X1,
+//! X2).
 //!
-//! The node that a client talks to keeps the command until it knows what became of it. A command is forwarded under one
-//! ballot and proposed in one slot of that ballot, or refused, so that "refused" is certain and may be tried elsewhere.
+//! The node that a client talks to keeps the command until it knows what became of it. When the leader changes, a command
+//! whose fate is unknown is put to the next one under the same number: the state machine does it once, in however many slots
+//! it is chosen (X1). A command that has never been in doubt was forwarded under one ballot and proposed in one slot of that
+//! ballot, or refused, so that "refused" is certain. One that ever was in doubt ends as done or as unknown (X2).
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -31,6 +34,8 @@ pub(crate) const FORWARDED_PATIENCE: Duration = Duration::from_secs(5);
 struct Queued {
     command: Command,
     deadline: Time,
+    /// X2: an earlier leader may have proposed it.
+    doubted: bool,
 }
 
 /// Commands in order of arrival, with their size.
@@ -38,6 +43,8 @@ struct Queued {
 pub(crate) struct Queue {
     commands: VecDeque<Queued>,
     bytes: usize,
+    /// How many of them may be proposed already.
+    doubted: usize,
 }
 
 impl Queue {
@@ -60,6 +67,7 @@ impl Queue {
 
     fn push_front(&mut self, queued: Queued) {
         self.bytes += queued.command.encoded_len();
+        self.doubted += usize::from(queued.doubted);
         self.commands.push_front(queued);
     }
 
@@ -73,17 +81,19 @@ impl Queue {
                 break;
             }
             self.bytes -= next.command.encoded_len();
+            self.doubted -= usize::from(next.doubted);
             taken.extend(self.commands.pop_front());
         }
         taken
     }
 
     fn retain(&mut self, mut keep: impl FnMut(&Queued) -> bool) {
-        let bytes = &mut self.bytes;
+        let (bytes, doubted) = (&mut self.bytes, &mut self.doubted);
         self.commands.retain(|queued| {
             let stays = keep(queued);
             if !stays {
                 *bytes -= queued.command.encoded_len();
+                *doubted -= usize::from(queued.doubted);
             }
             stays
         });
@@ -96,6 +106,8 @@ pub(crate) struct Outstanding {
     pub(crate) ballot: Ballot,
     pub(crate) asked: Asked,
     pub(crate) deadline: Time,
+    /// X2: a leader before this ballot's may have proposed it.
+    pub(crate) doubted: bool,
 }
 
 /// What was asked for, so that it can be asked again.
@@ -119,7 +131,7 @@ pub(crate) struct Proposals {
     /// The last `Forward` that was taken or refused here, for each process that sent any: each is judged once, whoever
     /// leads by the time it is repeated.
     judged: BTreeMap<(NodeId, u64), u64>,
-    /// Every outstanding command of a lower ballot has been given up.
+    /// Every outstanding request of a lower ballot has been asked again or given up.
     settled: Ballot,
     sweep_at: Option<Time>,
 }
@@ -151,7 +163,11 @@ impl Replica {
         match refusal {
             Some(refusal) => self.output(Output::Answer(id, Outcome::Refused(refusal))),
             None => {
-                self.proposals.queue.push(Queued { command, deadline });
+                self.proposals.queue.push(Queued {
+                    command,
+                    deadline,
+                    doubted: false,
+                });
                 self.schedule_sweep();
             }
         }
@@ -171,7 +187,7 @@ impl Replica {
 
     /// Forwards what is queued, if another node leads. A leader's own queue is emptied by its proposals.
     pub(crate) fn settle_proposals(&mut self) {
-        self.give_up_older();
+        self.doubt_older();
         if matches!(self.role, Role::Leading(_)) {
             return;
         }
@@ -205,12 +221,18 @@ impl Replica {
 
     /// Keeps this node's own commands until it is known what became of them.
     fn remember(&mut self, ballot: Ballot, taken: &[Queued]) {
-        for Queued { command, deadline } in taken {
+        for Queued {
+            command,
+            deadline,
+            doubted,
+        } in taken
+        {
             if command.id.origin == self.me().node {
                 let outstanding = Outstanding {
                     ballot,
                     asked: Asked::Command(command.payload.clone()),
                     deadline: *deadline,
+                    doubted: *doubted,
                 };
                 self.proposals.outstanding.insert(command.id.sequence, outstanding);
             }
@@ -219,23 +241,29 @@ impl Replica {
 
     /// An entry goes to the applier, which answers this node's clients: their commands are settled.
     pub(crate) fn note_handed(&mut self, value: &Value) {
-        if self.proposals.outstanding.is_empty() {
+        let Proposals { queue, outstanding, .. } = &mut self.proposals;
+        if outstanding.is_empty() && queue.doubted == 0 {
             return;
         }
         if let Value::Commands(batch) = value {
-            let (me, boot) = (self.me().node, self.options.boot);
-            for command in batch
+            let (me, boot) = (self.options.address.node, self.options.boot);
+            let own = batch
                 .iter()
-                .filter(|command| command.id.origin == me && command.id.boot == boot)
-            {
-                self.proposals.outstanding.remove(&command.id.sequence);
+                .map(|command| command.id)
+                .filter(|id| id.origin == me && id.boot == boot);
+            for id in own {
+                let waited = outstanding.remove(&id.sequence).is_some();
+                if !waited && queue.doubted > 0 {
+                    // It was about to be tried again, and is done.
+                    queue.retain(|queued| queued.command.id != id);
+                }
             }
         }
     }
 
-    /// L6: under a newer leader, commands of older ballots that its phase 1 did not bring back are in doubt: they may
-    /// lie in slots that a later leader recovers.
-    fn give_up_older(&mut self) {
+    /// L6: under a newer leader, what was asked under older ballots and its phase 1 did not bring back is in doubt: it may lie in
+    /// slots that a later leader recovers. Commands are tried again (X1); a change of configuration is its operator's to repeat.
+    fn doubt_older(&mut self) {
         let Some(ballot) = self.election.leader else { return };
         let recovered =
             matches!(self.election.horizon, Some((of, horizon)) if of == ballot && self.log.handed >= horizon);
@@ -244,32 +272,42 @@ impl Replica {
         }
         self.proposals.settled = ballot;
         let older: Vec<u64> = self.outstanding_where(|outstanding| outstanding.ballot < ballot);
-        for sequence in older {
-            let Some(outstanding) = self.proposals.outstanding.remove(&sequence) else {
+        // From the back, so that what returns to the front of the queue keeps its order.
+        for sequence in older.into_iter().rev() {
+            let Some(mut outstanding) = self.proposals.outstanding.remove(&sequence) else {
                 continue;
             };
-            if mutated(Mutant::DoubtRetried) {
+            if mutated(Mutant::DoubtRefused) {
+                let outcome = Outcome::Refused(Refusal::NotLeader);
+                self.output(Output::Answer(RequestId(sequence), outcome));
+            } else if matches!(outstanding.asked, Asked::Command(_)) {
+                outstanding.doubted = !mutated(Mutant::DoubtForgotten);
                 self.ask_anew(sequence, outstanding);
-                continue;
-            }
-            let outcome = if mutated(Mutant::DoubtRefused) {
-                Outcome::Refused(Refusal::NotLeader)
             } else {
-                Outcome::Unknown(Doubt::LeaderChanged)
-            };
-            self.output(Output::Answer(RequestId(sequence), outcome));
+                let outcome = Outcome::Unknown(Doubt::LeaderChanged);
+                self.output(Output::Answer(RequestId(sequence), outcome));
+            }
         }
     }
 
-    /// What was certainly not proposed is asked for again, before what came later.
+    /// What was not proposed, or does nothing the second time (X1), is asked for again, before what came later.
     fn ask_anew(&mut self, sequence: u64, outstanding: Outstanding) {
-        let Outstanding { asked, deadline, .. } = outstanding;
+        let Outstanding {
+            asked,
+            deadline,
+            doubted,
+            ..
+        } = outstanding;
         let (origin, boot) = (self.me().node, self.options.boot);
         let id = CommandId { origin, boot, sequence };
         match asked {
             Asked::Command(payload) => {
                 let command = Command { id, payload };
-                self.proposals.queue.push_front(Queued { command, deadline });
+                self.proposals.queue.push_front(Queued {
+                    command,
+                    deadline,
+                    doubted,
+                });
             }
             Asked::Change(change) => self.proposals.changes.push_front(change),
         }
@@ -347,12 +385,16 @@ impl Replica {
         }
         let deadline = self.now + FORWARDED_PATIENCE;
         for command in commands {
-            self.proposals.queue.push(Queued { command, deadline });
+            self.proposals.queue.push(Queued {
+                command,
+                deadline,
+                doubted: false,
+            });
         }
         self.schedule_sweep();
     }
 
-    /// The leader of `ballot` did certainly not propose these.
+    /// The leader of `ballot` did certainly not propose these. An earlier one may have, if they were in doubt before (X2).
     pub(crate) fn on_forward_refused(&mut self, ballot: Ballot, boot: u64, reason: Refusal, sequences: &[u64]) {
         if boot != self.options.boot {
             return;
@@ -375,6 +417,9 @@ impl Replica {
             };
             if reason == Refusal::NotLeader {
                 self.ask_anew(*sequence, outstanding);
+            } else if outstanding.doubted {
+                let outcome = Outcome::Unknown(Doubt::LeaderChanged);
+                self.output(Output::Answer(RequestId(*sequence), outcome));
             } else {
                 self.output(Output::Answer(RequestId(*sequence), Outcome::Refused(reason)));
             }
@@ -394,16 +439,16 @@ impl Replica {
         }
     }
 
-    /// E5: this node's own commands that have not left it are refused.
+    /// E5: this node's own commands that have not left it are refused. Those in doubt wait for their deadline (X2).
     pub(crate) fn refuse_own(&mut self, reason: Refusal) {
         let me = self.me().node;
         let mut own = Vec::new();
         self.proposals.queue.retain(|queued| {
-            let foreign = queued.command.id.origin != me;
-            if !foreign {
+            let stays = queued.command.id.origin != me || queued.doubted;
+            if !stays {
                 own.push(queued.command.id.sequence);
             }
-            foreign
+            stays
         });
         self.proposals.changes.retain(|queued| {
             let foreign = queued.change.id.origin != me;
@@ -431,7 +476,10 @@ impl Replica {
             }
             !own_too
         };
-        self.proposals.queue.retain(|queued| stays(queued.command.id));
+        // X2: what is in doubt cannot be refused; it waits for another leader, or for its deadline.
+        self.proposals
+            .queue
+            .retain(|queued| queued.doubted || stays(queued.command.id));
         self.proposals.changes.retain(|queued| stays(queued.change.id));
         for sequence in own {
             self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
@@ -465,21 +513,26 @@ impl Replica {
         let (now, me) = (self.now, self.me().node);
         let reason = self.reason_for_waiting();
         let mut expired = Vec::new();
-        let mut stays = |deadline: Time, id: CommandId| {
+        let mut stays = |deadline: Time, id: CommandId, doubted: bool| {
             let stays = deadline > now;
             if !stays && id.origin == me {
-                expired.push(id.sequence);
+                let outcome = if doubted {
+                    Outcome::Unknown(Doubt::TimedOut)
+                } else {
+                    Outcome::Refused(reason)
+                };
+                expired.push((id.sequence, outcome));
             }
             stays
         };
         self.proposals
             .queue
-            .retain(|queued| stays(queued.deadline, queued.command.id));
+            .retain(|queued| stays(queued.deadline, queued.command.id, queued.doubted));
         self.proposals
             .changes
-            .retain(|queued| stays(queued.deadline, queued.change.id));
-        for sequence in expired {
-            self.output(Output::Answer(RequestId(sequence), Outcome::Refused(reason)));
+            .retain(|queued| stays(queued.deadline, queued.change.id, false));
+        for (sequence, outcome) in expired {
+            self.output(Output::Answer(RequestId(sequence), outcome));
         }
         for sequence in self.outstanding_where(|outstanding| outstanding.deadline <= now) {
             self.proposals.outstanding.remove(&sequence);

@@ -159,6 +159,8 @@ counted! {
         Unknown = "a write ended unknown",
         /// A write with unknown outcome was chosen after all.
         UnknownDone = "an unknown write was done",
+        /// A command was chosen in a second slot.
+        ChosenAgain = "a command was chosen again and did nothing",
         /// A journal that could not show itself to be whole was not opened (A6).
         StartRefused = "a damaged journal was not opened",
         /// A rotten entry was noticed when a peer asked for it.

@@ -1,11 +1,14 @@
 //! The real state machine, on tables in memory.
 
-use paxos::{CommandId, Configurations, Entry, Slot, Value};
-use quorum::Configuration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use paxos::{Batch, CommandId, Configurations, Entry, Slot, Value};
+use quorum::{Configuration, NodeId};
 use storage::machine::{Applied, Machine as Store, Reader, Revision, Stride, Sweeper};
 use storage::tables::Tables;
 
-use crate::tables::DiskTables;
+use crate::mutant::Mutant;
+use crate::tables::{DiskTables, SLIP};
 use crate::workload::{Found, Query};
 
 /// Memory for the numbers of recently used keys: small, so that some must be read.
@@ -16,6 +19,16 @@ pub(crate) struct Machine {
     store: Store<DiskTables>,
     reader: Reader<DiskTables>,
     sweeper: Sweeper<DiskTables>,
+    slip: Option<Slip>,
+}
+
+/// A mutant's state machine: it takes commands for new ones that should do nothing any more (X1).
+struct Slip {
+    mutant: Mutant,
+    /// What it has done, and the newest process of each node.
+    done: BTreeSet<CommandId>,
+    newest: BTreeMap<NodeId, u64>,
+    renamed: u64,
 }
 
 /// Few rows: a sweep takes many strides, and much happens between them.
@@ -31,7 +44,25 @@ impl Machine {
         store.found(genesis.clone());
         let reader = store.reader();
         let sweeper = store.sweeper().expect("tables in memory can be read");
-        Machine { store, reader, sweeper }
+        Machine {
+            store,
+            reader,
+            sweeper,
+            slip: None,
+        }
+    }
+
+    /// The same, as the mutant has it.
+    pub(crate) fn wrong(mut self, mutant: Option<Mutant>) -> Machine {
+        self.slip = mutant
+            .filter(|mutant| matches!(mutant, Mutant::RepeatApplied | Mutant::EarlierProcessApplied))
+            .map(|mutant| Slip {
+                mutant,
+                done: BTreeSet::new(),
+                newest: BTreeMap::new(),
+                renamed: 0,
+            });
+        self
     }
 
     /// The last slot whose effects are in the state.
@@ -57,6 +88,14 @@ impl Machine {
     /// Applies entries; returns what the commands among them answered that `wanted` asks for.
     pub(crate) fn apply(&mut self, entries: &[Entry], wanted: impl Fn(CommandId) -> bool) -> Vec<(CommandId, Applied)> {
         let mut answers = Vec::new();
+        let renamed: Vec<Entry>;
+        let entries = match &mut self.slip {
+            Some(slip) => {
+                renamed = entries.iter().map(|entry| slip.rename(entry)).collect();
+                &renamed
+            }
+            None => entries,
+        };
         self.store
             .apply(entries, wanted, |id, applied| answers.push((id, applied)))
             .expect("clients give commands, and tables in memory do not fail");
@@ -95,6 +134,36 @@ impl Machine {
         match query {
             Query::Range(range) => Found::Range(self.reader.range(range).map_err(|error| error.to_string())),
             Query::Txn(txn) => Found::Txn(self.reader.txn(txn).map_err(|error| error.to_string())),
+        }
+    }
+}
+
+impl Slip {
+    /// The entry, with a fresh name for each command that is to be done though it should do nothing.
+    fn rename(&mut self, entry: &Entry) -> Entry {
+        let Value::Commands(batch) = &entry.value else {
+            return entry.clone();
+        };
+        let mut commands: Vec<_> = batch.iter().collect();
+        for command in &mut commands {
+            let id = command.id;
+            let newest = self.newest.entry(id.origin).or_default();
+            *newest = id.boot.max(*newest);
+            let earlier = id.boot < *newest;
+            let again = !self.done.insert(id);
+            let slips = match self.mutant {
+                Mutant::RepeatApplied => again && !earlier,
+                _ => earlier,
+            };
+            if slips {
+                self.renamed += 1;
+                command.id.origin = SLIP;
+                command.id.sequence = self.renamed;
+            }
+        }
+        Entry {
+            slot: entry.slot,
+            value: Value::Commands(Batch::pack(&commands)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The judge: sees every event of every node, keeps the facts, and asks each checker about what changed.
 
-use paxos::{Address, Ballot, CommandId, Entry, Envelope, Message, Record, Slot, Value, Write};
+use paxos::{Address, Ballot, CommandId, Entry, Envelope, Message, Record, RequestId, Slot, Value, Write};
 use quorum::{Configuration, Epoch, NodeSet};
 use storage::machine::Applied as Reply;
 
@@ -83,9 +83,9 @@ impl Oracle {
         &self.ledger
     }
 
-    /// Where a command is chosen.
-    pub(crate) fn chosen_slot(&self, id: CommandId) -> Option<Slot> {
-        self.commands.of(id)?.chosen
+    /// Where a command takes effect.
+    pub(crate) fn effect(&self, id: CommandId) -> Option<Slot> {
+        self.commands.of(id)?.effect
     }
 
     // ---- processes ----
@@ -167,15 +167,19 @@ impl Oracle {
             self.told = self.told.next();
             if let Some(Value::Commands(batch)) = self.ledger.chosen(self.told) {
                 for command in batch.iter() {
-                    let reply = self.reference.apply(self.told, &command.payload);
+                    let Some(reply) = self.reference.apply(self.told, command.id, &command.payload) else {
+                        tally.sometimes.hit(Sometimes::ChosenAgain);
+                        continue;
+                    };
                     if let Some(facts) = self.commands.of_mut(command.id) {
-                        facts.reply = reply;
+                        (facts.effect, facts.reply) = (Some(self.told), Some(reply));
                     }
                 }
             }
         }
         self.applied.follow(&self.ledger);
-        Ok(())
+        let (expected, found) = (self.reference.revision(), self.applied.revision());
+        self.judge(one_effect::on_prefix(self.told, expected, found))
     }
 
     /// A value is proposed or voted for; true if it was new in this ballot and slot.
@@ -194,6 +198,8 @@ impl Oracle {
         self.judge(chosen_stays::check(&self.ledger, slot))?;
         if fresh {
             self.judge(validity::check(&self.commands, &self.ledger, slot, value))?;
+            let verdict = one_effect::on_proposal(&mut self.commands, ballot, value);
+            self.judge(verdict)?;
         }
         self.judge(adoption::check(&self.ledger, slot, ballot, value))?;
         Ok(true)
@@ -247,6 +253,22 @@ impl Oracle {
         {
             self.on_proposal(*slot, *ballot, value, tally)?;
         }
+        if let Message::ForwardRefused {
+            ballot,
+            boot,
+            sequences,
+            ..
+        } = message
+        {
+            let (origin, boot) = (envelope.to.node, *boot);
+            let ids = sequences.iter().map(|sequence| CommandId {
+                origin,
+                boot,
+                sequence: *sequence,
+            });
+            let verdict = one_effect::on_returned(&mut self.commands, *ballot, ids);
+            self.judge(verdict)?;
+        }
         self.judge(claims::on_send(&self.ledger, seat, message))?;
         self.judge(window::on_send(seat, message, self.alpha))?;
         self.judge(floor::on_send(seat, message, &self.flushed, self.ledger.always()))
@@ -299,7 +321,7 @@ impl Oracle {
     }
 
     /// A process takes a request: a command, or nothing for a read. Its number.
-    pub(crate) fn on_request(&mut self, boot: u64, command: Option<CommandFacts>) -> u64 {
+    pub(crate) fn on_request(&mut self, boot: u64, command: Option<CommandFacts>) -> RequestId {
         self.commands.request(boot, command)
     }
 
@@ -319,7 +341,7 @@ impl Oracle {
             return Ok(());
         };
         facts.fate = Fate::Done;
-        let (op, slot, reply) = (facts.op, facts.chosen, facts.reply.take());
+        let (op, slot, reply) = (facts.op, facts.effect, facts.reply.take());
         self.judge(witness::on_done(op, told, reply.as_ref()))?;
         let verdict = self
             .acknowledged

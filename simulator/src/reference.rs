@@ -1,11 +1,12 @@
 //! What the key-value store should answer: a second, naive implementation over the chosen log, which keeps every version of
 //! every key in a list. It knows the clients' operations (`workload`) and shares only data types with the state machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use paxos::Slot;
+use paxos::{CommandId, Slot};
+use quorum::NodeId;
 use storage::machine::{
     Applied, Command, Compare, CompareResult, CompareTarget, DeleteRange, DeleteRangeReply, KeyValue, KvError, Op,
     OpReply, OpResult, Put, PutReply, Range, RangeReply, Reply, Revision, SortOrder, SortTarget, Txn, TxnReply,
@@ -26,6 +27,9 @@ pub(crate) struct Reference {
     now: Bounds,
     /// The slots in which a bound changed, and what it was after them.
     bounds: Vec<(Slot, Bounds)>,
+    /// Every command that took effect, and the newest process of each node.
+    done: BTreeSet<CommandId>,
+    newest: BTreeMap<NodeId, u64>,
 }
 
 /// Which revisions there are to be read. Everything is remembered; what is compacted is only not told.
@@ -45,7 +49,14 @@ impl Reference {
             history: BTreeMap::new(),
             now,
             bounds: vec![(Slot::ZERO, now)],
+            done: BTreeSet::new(),
+            newest: BTreeMap::new(),
         }
+    }
+
+    /// The store's revision.
+    pub(crate) fn revision(&self) -> Revision {
+        Revision(self.now.revision)
     }
 
     fn bounds_at(&self, slot: Slot) -> Bounds {
@@ -53,8 +64,14 @@ impl Reference {
         self.bounds[after - 1].1
     }
 
-    /// The next command of the log: what its client should be told.
-    pub(crate) fn apply(&mut self, slot: Slot, payload: &Bytes) -> Option<Applied> {
+    /// The next command of the log: what its client should be told; nothing if it takes no effect, because it is done already or
+    /// its node has used a later process (X1).
+    pub(crate) fn apply(&mut self, slot: Slot, id: CommandId, payload: &Bytes) -> Option<Applied> {
+        let newest = self.newest.entry(id.origin).or_default();
+        *newest = id.boot.max(*newest);
+        if id.boot < *newest || !self.done.insert(id) {
+            return None;
+        }
         let command = Command::decode(payload).ok()?;
         let before = self.now;
         let result = self.command(&command);

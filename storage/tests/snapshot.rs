@@ -3,7 +3,7 @@
 use paxos::{Batch, ClusterId, Command as Logged, CommandId, Entry, Slot, Value};
 use proptest::prelude::*;
 use quorum::{Epoch, NodeId};
-use storage::machine::{Command, DeleteRange, Machine, Progress, Put};
+use storage::machine::{Command, DeleteRange, KvError, Machine, Progress, Put};
 use storage::snapshot::{FORMAT, MemorySink, Origin, Piece, SnapshotError, Source, Staging, Summary, Verifier};
 use storage::tables::{FrozenMemory, LOCAL, MemoryTables, Step, TableBatch, Tables};
 
@@ -318,4 +318,34 @@ fn a_row_longer_than_a_piece_is_a_piece_of_its_own() {
     let pieces = pieces(&mut source(&machine, 1000));
     assert_eq!(pieces.len(), 3);
     assert!(stage(&pieces, Slot(3)).is_ok());
+}
+
+/// X1: what is done of each node's commands is part of the state, so whoever takes over a copy does nothing again.
+#[test]
+fn a_command_that_is_chosen_again_behind_a_copy_does_nothing() {
+    let mut original = machine(&[(1, 5), (2, 5), (3, 5)], 2, b"");
+    let (tables, _) = stage(&pieces(&mut source(&original, 100)), Slot(3)).expect("a whole copy");
+    let mut copy = Machine::open(tables, 1 << 10).expect("a whole copy");
+    assert_eq!(copy.newest_process(NodeId(1)), 1);
+    let again = Entry {
+        slot: Slot(4),
+        ..entry(2, (2, 5))
+    };
+    for machine in [&mut original, &mut copy] {
+        let before = machine.progress();
+        let mut told = Vec::new();
+        machine
+            .apply([&again], |_| true, |_, applied| told.push(applied.result))
+            .expect("memory");
+        assert_eq!(told, [Err(KvError::TooLate)]);
+        assert_eq!(machine.progress().revision, before.revision);
+        machine
+            .apply([&entry(5, (2, 5))], |_| false, |_, _| {})
+            .expect("memory");
+        assert!(
+            machine.progress().revision > before.revision,
+            "a new one has its effect"
+        );
+    }
+    assert_eq!(state(original.tables()), state(copy.tables()));
 }

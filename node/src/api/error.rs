@@ -26,6 +26,7 @@ pub fn of_kv(error: KvError) -> Status {
         | KvError::TooLarge => Code::InvalidArgument,
         KvError::LeaseNotFound => Code::NotFound,
         KvError::Compacted | KvError::FutureRevision => Code::OutOfRange,
+        KvError::TooLate => Code::Unavailable,
         KvError::Malformed => Code::Internal,
     };
     Status::new(code, error.to_string())

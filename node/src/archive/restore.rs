@@ -4,7 +4,7 @@ use std::path::Path;
 
 use paxos::{ClusterId, Slot};
 use storage::journal::Identity;
-use storage::machine::is_governance;
+use storage::machine::{is_governance, is_session};
 use storage::snapshot::{RocksSink, RocksSinkOptions, Staging};
 use storage::tables::StateSettings;
 use storage::{Found, Store};
@@ -47,7 +47,7 @@ fn stage(file: &Path, making: &Path, identity: &Identity, facts: &Facts) -> Resu
     let options = RocksSinkOptions::new(StateSettings::default());
     let sink = RocksSink::begin(making, identity, &options).map_err(|error| failed(&error))?;
     // The members of the old cluster are not those of the new one, which begins with its own settings.
-    let sink = sink.without(is_governance);
+    let sink = sink.without(|table_key| is_governance(table_key) || is_session(table_key));
     let mut staging = Staging::new(ClusterId(facts.cluster_id), Slot(facts.slot), sink);
     let again = read(file, &mut |piece| staging.take(piece).map(|_| ()))?;
     if again != *facts {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use paxos::{Address, Entry, Input, RequestId};
-use storage::machine::{ApplyError, Machine};
+use storage::machine::{ApplyError, KvError, Machine};
 use storage::tables::Tables;
 use tokio::sync::mpsc;
 
@@ -23,6 +23,22 @@ pub struct Applier {
     thread: JoinHandle<()>,
 }
 
+/// Why the applier stopped by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Stopped {
+    /// The state machine failed.
+    Failed(ApplyError),
+    /// X1: a command of this process took no effect, because the cluster has seen a later process of this node.
+    Superseded,
+}
+
+impl Stopped {
+    /// What an operator is told of a process that was superseded.
+    pub const SUPERSEDED: &str = "a client's write took no effect, because the cluster has seen a later process of this node: \
+                                  another node runs under its name, or the clock was set back while its disk was replaced. Make \
+                                  sure that it is the only one, and start it again";
+}
+
 /// What the applier's thread works with.
 struct Work<T: Tables> {
     machine: Machine<T>,
@@ -31,11 +47,12 @@ struct Work<T: Tables> {
     boot: u64,
     waiters: Arc<Waiters>,
     driver: mpsc::Sender<Happening>,
-    failed: Box<dyn Fn(ApplyError) + Send>,
+    failed: Box<dyn Fn(Stopped) + Send>,
 }
 
 impl Applier {
-    /// Starts the thread. `failed` is called once if the state machine can no longer be written; the node must stop then.
+    /// Starts the thread. `failed` is called once if the state machine can no longer be written, or must not be; the node must
+    /// stop then.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -45,7 +62,7 @@ impl Applier {
         boot: u64,
         waiters: Arc<Waiters>,
         driver: mpsc::Sender<Happening>,
-        failed: impl Fn(ApplyError) + Send + 'static,
+        failed: impl Fn(Stopped) + Send + 'static,
     ) -> std::io::Result<Applier> {
         #[expect(
             clippy::disallowed_methods,
@@ -98,14 +115,23 @@ impl<T: Tables> Work<T> {
                 continue;
             };
             let (node, boot, waiters) = (self.me.node, self.boot, &self.waiters);
+            let mut superseded = false;
             let applied = self.machine.apply(
                 &batch,
                 |id| id.origin == node && id.boot == boot,
-                |id, applied| waiters.applied(RequestId(id.sequence), applied),
+                |id, applied| match applied.result {
+                    // Whether it had its effect before is not known here: its client is told when the process ends.
+                    Err(KvError::TooLate) => superseded |= waiters.is_waiting(RequestId(id.sequence)),
+                    _ => waiters.applied(RequestId(id.sequence), applied),
+                },
             );
             batch.clear();
             if let Err(error) = applied {
-                (self.failed)(error);
+                (self.failed)(Stopped::Failed(error));
+                return;
+            }
+            if superseded {
+                (self.failed)(Stopped::Superseded);
                 return;
             }
             if self

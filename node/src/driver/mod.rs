@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
 
-pub use applier::Applier;
+pub use applier::{Applier, Stopped};
 pub use contacts::Contacts;
 pub use happening::Happening;
 pub use outbound::Outbound;

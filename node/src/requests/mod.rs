@@ -7,11 +7,12 @@
 //!                                       ▲────── driver (refusals) ◀───┘
 //! ```
 //!
-//! A request is numbered, its waiter is registered and its input is queued under one lock, because the core takes
-//! numbers only in ascending order. A full queue is an answer, not a wait. Whoever loses interest (a client that hangs
+//! A request is numbered, its waiter is registered and its input is queued under one lock, so that commands reach the core in
+//! the order of their numbers, without holes (X1). A full queue is an answer, not a wait. Whoever loses interest (a client that hangs
 //! up drops the future) takes its waiter along; the command itself may still be done.
 //!
-//! Not here: retries. A command whose fate is unknown is the client's to resolve.
+//! Not here: retries. The core puts a command to one leader after the other until its deadline; what is unknown then is the
+//! client's to resolve.
 
 mod failure;
 mod hand_over;
@@ -52,8 +53,27 @@ struct Shared {
 
 /// What must happen in one step, so that inputs are queued in the order of their numbers.
 struct Gate {
-    next: u64,
+    numbers: Numbers,
     inputs: mpsc::Sender<Input>,
+}
+
+/// The last command's number, and that of the last request which is none.
+#[derive(Default)]
+struct Numbers {
+    commands: u64,
+    apart: u64,
+}
+
+impl Numbers {
+    fn command(&mut self) -> RequestId {
+        self.commands += 1;
+        RequestId(self.commands)
+    }
+
+    fn apart(&mut self) -> RequestId {
+        self.apart += 1;
+        RequestId::apart(self.apart)
+    }
 }
 
 /// A change of configuration that is chosen and takes effect.
@@ -84,7 +104,7 @@ pub fn open(clock: Clock, capacity: usize, status: NodeStatus) -> (Requests, Des
     let (publisher, status) = watch::channel(Arc::new(status));
     let waiters = Arc::new(Waiters::default());
     let gate = Mutex::new(Gate {
-        next: 1,
+        numbers: Numbers::default(),
         inputs: sender,
     });
     let shared = Arc::new(Shared {
@@ -110,7 +130,7 @@ impl Requests {
     /// [`Failure::Refused`]: certainly not done. [`Failure::Unknown`]: perhaps done. [`Failure::Stopping`]: perhaps done.
     pub async fn propose(&self, command: Bytes, deadline: Duration) -> Result<Applied, Failure> {
         let at = self.shared.clock.now() + deadline;
-        let waiter = self.submit(|id| Input::Propose {
+        let waiter = self.submit(Numbers::command, |id| Input::Propose {
             id,
             payload: command,
             deadline: at,
@@ -131,7 +151,7 @@ impl Requests {
     /// As [`Requests::propose`]; a read has no effect, so the difference between refused and unknown does not matter.
     pub async fn read_barrier(&self, deadline: Duration) -> Result<Slot, Failure> {
         let at = self.shared.clock.now() + deadline;
-        let waiter = self.submit(|id| Input::Read { id, deadline: at })?;
+        let waiter = self.submit(Numbers::apart, |id| Input::Read { id, deadline: at })?;
         match self.wait(waiter, deadline).await? {
             Answer::Outcome(Outcome::Read(slot)) => Ok(slot),
             Answer::Outcome(Outcome::Refused(refusal)) => Err(Failure::Refused(refusal)),
@@ -154,7 +174,7 @@ impl Requests {
         deadline: Duration,
     ) -> Result<Reconfigured, Failure> {
         let at = self.shared.clock.now() + deadline;
-        let waiter = self.submit(|id| Input::Reconfigure {
+        let waiter = self.submit(Numbers::apart, |id| Input::Reconfigure {
             id,
             configuration,
             waivers,
@@ -182,19 +202,23 @@ impl Requests {
         self.shared.waiters.len()
     }
 
-    fn submit(&self, input: impl FnOnce(RequestId) -> Input) -> Result<waiters::Waiter, Failure> {
+    fn submit(
+        &self,
+        number: fn(&mut Numbers) -> RequestId,
+        input: impl FnOnce(RequestId) -> Input,
+    ) -> Result<waiters::Waiter, Failure> {
         let shared = &self.shared;
         // A panic elsewhere under this lock leaves the counter valid.
         let mut gate = shared.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        let permit = match gate.inputs.try_reserve() {
+        let Gate { numbers, inputs } = &mut *gate;
+        let permit = match inputs.try_reserve() {
             Ok(permit) => permit,
             Err(mpsc::error::TrySendError::Full(())) => return Err(Failure::Refused(paxos::Refusal::Overloaded)),
             Err(mpsc::error::TrySendError::Closed(())) => return Err(Failure::Stopping),
         };
-        let id = RequestId(gate.next);
+        let id = number(numbers);
         let waiter = Waiters::register(&shared.waiters, id);
         permit.send(input(id));
-        gate.next += 1;
         Ok(waiter)
     }
 
@@ -252,7 +276,7 @@ mod tests {
         let Some(Input::Propose { id, .. }) = desk.inputs.recv().await else {
             panic!("no proposal")
         };
-        assert_eq!(id, RequestId(2));
+        assert_eq!(id, RequestId(1), "reads are counted apart");
         desk.waiters.outcome(id, Outcome::Unknown(Doubt::LeaderChanged));
         assert_eq!(
             put.await.expect("no panic"),

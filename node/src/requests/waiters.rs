@@ -57,6 +57,12 @@ impl Waiters {
         self.answer(id, Answer::Applied(applied));
     }
 
+    /// Whether somebody waits for this.
+    #[must_use]
+    pub fn is_waiting(&self, id: RequestId) -> bool {
+        self.shard(id).contains_key(&id)
+    }
+
     /// The core's answer.
     pub fn outcome(&self, id: RequestId, outcome: Outcome) {
         self.answer(id, Answer::Outcome(outcome));

@@ -35,7 +35,7 @@ use tracing::{error, info};
 use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::drain::{Drain, Signs, leave_to_another};
-use crate::driver::{Applier, Contacts, Driver, Ending, Happening, Outbound, Publisher};
+use crate::driver::{Applier, Contacts, Driver, Ending, Happening, Outbound, Publisher, Stopped};
 use crate::guard::StateGuard;
 use crate::http::{self, Pages};
 use crate::metrics::{
@@ -138,16 +138,19 @@ async fn serve(
     wish: stop::Wish,
 ) -> Result<Ending, Failure> {
     let clock = Clock::start();
-    let (me, boot) = (options::address(settings)?, options::draw_boot());
+    let me = options::address(settings)?;
     let registry = options::registry();
     let ports = bind(settings).await?;
     let (happenings, inbox) = mpsc::channel::<Happening>(HAPPENINGS);
-    let transport = open_transport(settings, me, boot, speaks, happenings.clone(), &registry).await?;
+    let transport = open_transport(settings, me, speaks, happenings.clone(), &registry).await?;
     let outbound = Outbound::new(transport.clone());
     let (failed, mut failures) = mpsc::channel::<String>(4);
 
     let hooks = disk::hooks(me, outbound.clone(), happenings.clone(), failed.clone());
     let disk = disk::open(settings, me, bootstrap, hooks, &registry)?;
+    let boot = disk
+        .begin_process(me.node, options::wall_clock())
+        .map_err(during("cannot number this process"))?;
     let recovered = &disk.recovered;
     info!(promised = %recovered.promised, chosen = %recovered.chosen, applied = %recovered.applied, "the disk is read");
     let had = recovered.chosen;
@@ -156,7 +159,7 @@ async fn serve(
     let replica = Replica::new(
         options::options(settings, me, boot),
         disk.recovered,
-        options::draw_boot(),
+        options::draw(),
         clock.now(),
     );
     let (reader, flusher) = (disk.machine.reader(), disk.machine.flusher());
@@ -177,10 +180,11 @@ async fn serve(
         boot,
         desk.waiters.clone(),
         happenings.clone(),
-        move |error| match error {
-            ApplyError::Tables(error) => applier_guard.met("the state machine cannot go on", &error),
+        move |stopped| match stopped {
+            Stopped::Failed(ApplyError::Tables(error)) => applier_guard.met("the state machine cannot go on", &error),
             // Full means that another failure is being reported already.
-            error @ ApplyError::Newer { .. } => _ = applier_failed.try_send(error.to_string()),
+            Stopped::Failed(error @ ApplyError::Newer { .. }) => _ = applier_failed.try_send(error.to_string()),
+            Stopped::Superseded => _ = applier_failed.try_send(Stopped::SUPERSEDED.to_owned()),
         },
     )
     .map_err(during("cannot start the applier"))?;
@@ -374,7 +378,6 @@ fn start_snapshots(
 async fn open_transport(
     settings: &Settings,
     me: Address,
-    boot: u64,
     speaks: Option<Versions>,
     inbound: mpsc::Sender<Happening>,
     registry: &Registry,
@@ -388,7 +391,7 @@ async fn open_transport(
     let mut told = TransportSettings::new(
         settings.listen.peers,
         identity,
-        boot,
+        options::draw(),
         settings.cluster_id().0,
         credentials,
         // The core names them.

@@ -1,6 +1,7 @@
 //! From settings to what the core is told.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use paxos::{Address, Options};
 
@@ -8,9 +9,15 @@ use super::Failure;
 use crate::settings::Settings;
 use crate::status::NodeStatus;
 
-/// A number that no other process of this node draws, for all practical purposes.
-pub(super) fn draw_boot() -> u64 {
+/// A number that nobody else draws, for all practical purposes.
+pub(super) fn draw() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+/// Microseconds since 1970, by a clock that may be wrong.
+pub(super) fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX / 2)
 }
 
 /// A registry that already holds what the process itself says: memory, CPU time, open files.

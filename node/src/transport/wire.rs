@@ -20,8 +20,9 @@ use super::Class;
 
 /// First bytes of every stream.
 pub const MAGIC: [u8; 4] = *b"SYND";
-/// The wire versions this build speaks.
-pub const VERSIONS: Versions = Versions { oldest: 3, newest: 3 };
+/// The wire versions this build speaks. Before version 4 a command that was chosen twice was done twice, so nodes that speak less
+/// cannot be in one cluster with this build's, which have commands chosen twice (X1).
+pub const VERSIONS: Versions = Versions { oldest: 4, newest: 4 };
 /// Length of a hello in bytes.
 pub const HELLO_LEN: usize = 36;
 /// Length of a frame's header in bytes.

@@ -52,6 +52,11 @@ impl Applied {
         }
     }
 
+    /// The revision that the chosen prefix gives.
+    pub(crate) fn revision(&self) -> Revision {
+        self.twin.revision()
+    }
+
     /// What the chosen prefix gives, to the byte.
     pub(crate) fn bits(&self) -> (Slot, u64) {
         (self.twin.applied(), self.twin.bits())

@@ -33,6 +33,8 @@ pub(crate) fn on_read(reference: &Reference, op: OpId, query: &Query, slot: Slot
 
 #[cfg(test)]
 mod tests {
+    use paxos::CommandId;
+    use quorum::NodeId;
     use storage::machine::{Command, Put, Range, Revision};
 
     use super::*;
@@ -49,8 +51,15 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_the_logs_is_noticed() {
         let mut reference = Reference::new();
-        let first = reference.apply(Slot(1), &put("a").encode()).expect("a command");
-        let second = reference.apply(Slot(2), &put("a").encode()).expect("a command");
+        let id = |sequence| CommandId {
+            origin: NodeId(1),
+            boot: 1,
+            sequence,
+        };
+        let first = reference.apply(Slot(1), id(1), &put("a").encode()).expect("a command");
+        let again = reference.apply(Slot(2), id(1), &put("a").encode());
+        assert_eq!(again, None, "X1");
+        let second = reference.apply(Slot(2), id(2), &put("a").encode()).expect("a command");
         assert_eq!((first.revision, second.revision), (Revision(2), Revision(3)));
         assert!(on_done(OpId(1), &first, Some(&first)).is_ok());
         assert!(on_done(OpId(1), &first, Some(&second)).is_err());

@@ -28,7 +28,7 @@ impl Cluster {
         self.install(seat);
         let installed = self.installed(seat);
         let node = &mut self.nodes[seat.index()];
-        let machine = Machine::open(node.tables.clone(), &self.plan.configuration);
+        let machine = Machine::open(node.tables.clone(), &self.plan.configuration).wrong(self.plan.mutant);
         let recovered = node.disk.recover(machine.applied(), installed);
         if node.disk.full && recovered.is_ok() {
             self.tally.sometimes.hit(Sometimes::NoRoom);

@@ -35,7 +35,7 @@ impl Cluster {
             return Ok(());
         }
         self.tally.faults.hit(Fault::Change);
-        let id = RequestId(self.oracle.on_request(boot, None));
+        let id = self.oracle.on_request(boot, None);
         self.oracle.on_asked(&configuration);
         self.trace
             .line(|| format!("{now:?} {seat} is asked for {:?}", configuration.proposal()));

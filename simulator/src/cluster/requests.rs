@@ -96,7 +96,7 @@ impl Cluster {
         let Some(process) = self.nodes[seat.index()].process.as_mut() else {
             return Ok(());
         };
-        let request = RequestId(self.oracle.on_request(process.boot, facts(&op)));
+        let request = self.oracle.on_request(process.boot, facts(&op));
         let deadline = process.clock.read(now) + timeout;
         self.trace.line(|| {
             format!(
@@ -199,7 +199,7 @@ impl Cluster {
         if told.result.is_err() {
             self.tally.sometimes.hit(Sometimes::Faulty);
         }
-        let slot = self.oracle.chosen_slot(id);
+        let slot = self.oracle.effect(id);
         let held = slot.map(|slot| self.holders()(slot)).unwrap_or_default();
         self.oracle.on_done(id, told, op.begun, held)?;
         self.note_seen();
@@ -305,7 +305,10 @@ fn facts(op: &Op) -> Option<CommandFacts> {
         op: op.id,
         payload: digest(payload),
         fate: Fate::Open,
+        proposed: None,
+        returned: Vec::new(),
         chosen: None,
+        effect: None,
         reply: None,
     })
 }

@@ -111,7 +111,8 @@ fn odds(name: &str) -> Odds {
         "forward-taken-twice"
         | "repeat-refused"
         | "earlier-process-refuses"
-        | "doubt-retried"
+        | "repeat-applied"
+        | "doubt-forgotten"
         | "doubt-refused"
         | "unknown-is-refused" => Odds {
             write: 25,

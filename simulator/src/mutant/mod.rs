@@ -33,6 +33,10 @@ pub enum Mutant {
     ReadLocally,
     /// X2 broken: what is unknown is told to clients as refused.
     UnknownIsRefused,
+    /// X1 broken: a command that is chosen again is done again.
+    RepeatApplied,
+    /// X1 broken: a command of an earlier process of its node begins a session anew.
+    EarlierProcessApplied,
     /// A2, A3 broken: the disk loses synced writes in a crash.
     LoseSynced,
     /// A6 broken: a node that lost its disk starts on an empty one as if it were the same.
@@ -66,6 +70,8 @@ pub const MUTANTS: &[(&str, Mutant, &str)] = &[
     ("skip-entry", Mutant::SkipEntry, "C2"),
     ("read-locally", Mutant::ReadLocally, "D1"),
     ("unknown-is-refused", Mutant::UnknownIsRefused, "X2"),
+    ("repeat-applied", Mutant::RepeatApplied, "X1"),
+    ("earlier-process-applied", Mutant::EarlierProcessApplied, "X1"),
     ("lose-synced", Mutant::LoseSynced, "A2"),
     ("amnesia", Mutant::Amnesia, "A6"),
     ("snapshot-behind", Mutant::SnapshotBehind, "C3"),
@@ -141,6 +147,32 @@ impl Mutant {
         matches!(self, Mutant::Core(core) if those.contains(&core))
     }
 
+    /// Whether it does harm only where commands are tried again under one leader after the other.
+    pub(crate) fn needs_doubt(self) -> bool {
+        use paxos::mutant::Mutant::DoubtForgotten;
+        let those = [
+            Mutant::RepeatApplied,
+            Mutant::EarlierProcessApplied,
+            Mutant::Core(DoubtForgotten),
+        ];
+        those.contains(&self)
+    }
+
+    /// Whether it does harm only where members and leaders change all the time.
+    pub(crate) fn needs_many_changes(self) -> bool {
+        self == Mutant::Core(paxos::mutant::Mutant::CanvassUntold)
+    }
+
+    /// Whether it does harm only where a successor hears late that it was called.
+    pub(crate) fn needs_late_calls(self) -> bool {
+        self == Mutant::Core(paxos::mutant::Mutant::ReleaseForEver)
+    }
+
+    /// Whether it does harm only where messages reach the process after the one that they were meant for.
+    pub(crate) fn needs_stragglers(self) -> bool {
+        self == Mutant::Core(paxos::mutant::Mutant::EarlierProcessRefuses)
+    }
+
     /// The rule that it breaks.
     #[must_use]
     pub fn rule(self) -> &'static str {
@@ -168,6 +200,8 @@ impl Mutant {
             Mutant::WallClock => "47",
             Mutant::ClockReadEarly => "48",
             Mutant::ReadServedLate => "49",
+            Mutant::RepeatApplied => "62, 66",
+            Mutant::EarlierProcessApplied => "64",
             Mutant::ApplyTwice | Mutant::SkipEntry | Mutant::UnknownIsRefused | Mutant::PieceUnverified => "",
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Judge {
     applied: BTreeMap<Slot, (Seat, Value)>,
     places: BTreeMap<CommandId, Slot>,
     refused: BTreeSet<CommandId>,
+    /// A mutant: what is chosen twice is done twice.
+    repeats: bool,
     /// What clients were told is done.
     done: BTreeMap<Slot, Value>,
     /// The highest slot whose effect some client has seen.
@@ -47,7 +49,7 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    pub(super) fn new(configuration: Configuration, judged: Option<Property>) -> Judge {
+    pub(super) fn new(configuration: Configuration, judged: Option<Property>, repeats: bool) -> Judge {
         Judge {
             configuration,
             votes: BTreeMap::new(),
@@ -55,6 +57,7 @@ impl Judge {
             applied: BTreeMap::new(),
             places: BTreeMap::new(),
             refused: BTreeSet::new(),
+            repeats,
             done: BTreeMap::new(),
             shown: Slot::ZERO,
             judged,
@@ -129,9 +132,9 @@ impl Judge {
                 self.broken(Property::OneEffect, detail);
             }
             let earlier = self.places.insert(command.id, slot).filter(|earlier| *earlier != slot);
-            if let Some(earlier) = earlier {
+            if let (Some(earlier), true) = (earlier, self.repeats) {
                 self.broken(
-                    Property::OneEffect,
+                    Property::Applied,
                     format!("{text} is done twice, in slots {earlier} and {slot}"),
                 );
             }

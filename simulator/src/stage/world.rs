@@ -66,7 +66,7 @@ impl World {
         };
         let mut world = World {
             scene: scene.clone(),
-            judge: Judge::new(configuration.clone(), judged),
+            judge: Judge::new(configuration.clone(), judged, mutant == Some(Mutant::RepeatApplied)),
             configuration,
             mutant,
             actors: (0..nodes).map(actor).collect(),

@@ -40,6 +40,8 @@ pub(super) struct Marks {
     pub(super) trimmed: Slot,
     /// The configurations, if there ever was a change.
     pub(super) configurations: Option<Configurations>,
+    /// The newest process of this node (X1); 0 if none was numbered.
+    pub(super) process: u64,
 }
 
 /// What one commit changes.
@@ -54,4 +56,6 @@ pub(super) struct Changes {
     pub(super) configurations: Option<Configurations>,
     /// Entries up to here are removed.
     pub(super) trimmed: Option<Slot>,
+    /// A process begins.
+    pub(super) process: Option<u64>,
 }

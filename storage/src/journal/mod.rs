@@ -50,7 +50,7 @@ use paxos::{Envelope, Logged, Recovered, Slot, Value, Write, WriteId};
 use prometheus::Registry;
 
 use alarm::Watch;
-use engine::Engine;
+use engine::{Changes, Engine};
 use metrics::Metrics;
 use queue::Queue;
 use rocks::RocksEngine;
@@ -237,6 +237,26 @@ impl Journal {
             )));
         }
         Ok((log, log_bytes))
+    }
+
+    /// X1: numbers the process of this node that begins, above all earlier ones that used this journal, and not below `least`. The
+    /// number is durable when this returns. Must come before the first write.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the journal cannot be read or written.
+    pub fn begin_process(&self, least: u64) -> Result<u64, OpenError> {
+        let marks = self.engine.marks().map_err(|reason| self.unreadable(reason))?;
+        let process = least.max(marks.process + 1);
+        let changes = Changes {
+            process: Some(process),
+            ..Changes::default()
+        };
+        let unwritten = |reason| OpenError::Engine {
+            dir: self.place.clone(),
+            reason,
+        };
+        self.engine.commit(&changes).map_err(unwritten)?;
+        Ok(process)
     }
 
     /// Every slot up to here is gone.

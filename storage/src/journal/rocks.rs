@@ -36,6 +36,7 @@ const PROMISED: &[u8] = b"promised";
 const CHOSEN: &[u8] = b"chosen";
 const TRIMMED: &[u8] = b"trimmed";
 const CONFIGURATIONS: &[u8] = b"configurations";
+const PROCESS: &[u8] = b"process";
 
 pub(super) struct RocksEngine {
     db: DB,
@@ -181,6 +182,9 @@ impl Engine for RocksEngine {
         if let Some(configurations) = &changes.configurations {
             batch.put(CONFIGURATIONS, configurations.encode());
         }
+        if let Some(process) = changes.process {
+            batch.put(PROCESS, process.to_be_bytes());
+        }
         if let Some(slot) = changes.trimmed {
             batch.delete_range(log_key(Slot::ZERO), log_key(slot.next()));
             batch.put(TRIMMED, slot.0.to_be_bytes());
@@ -227,6 +231,7 @@ pub(super) fn read_marks(db: &DB) -> Result<Marks, String> {
         chosen: slot(CHOSEN)?,
         trimmed: slot(TRIMMED)?,
         configurations: configurations(db)?,
+        process: number(db, PROCESS)?.unwrap_or(0),
     })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use paxos::{CommandId, Configurations, Entry, Slot, Value};
-use quorum::Configuration;
+use quorum::{Configuration, NodeId};
 use thiserror::Error;
 
 use super::command::{Command, Undecodable};
@@ -18,6 +18,7 @@ use super::progress::{Progress, Shared};
 use super::reader::{Flusher, Reader};
 use super::record::Record;
 use super::reply::{Applied, Revision};
+use super::sessions::{Sessions, Turn};
 use super::sweeper::Sweeper;
 use super::view::View;
 use super::write::Write;
@@ -34,6 +35,7 @@ pub struct Machine<T: Tables> {
     applied: Slot,
     digest: Digest,
     governance: Governance,
+    sessions: Sessions,
     broken: Option<ApplyError>,
 }
 
@@ -69,6 +71,7 @@ impl<T: Tables> Machine<T> {
         let (shared, progress) = Shared::open(tables)?;
         Ok(Machine {
             governance: Governance::load(&shared.tables)?,
+            sessions: Sessions::load(&shared.tables)?,
             shared,
             heads: Heads::new(head_cache_bytes),
             pending: Pending::default(),
@@ -89,6 +92,12 @@ impl<T: Tables> Machine<T> {
     #[must_use]
     pub fn configurations(&self) -> Option<&Configurations> {
         self.governance.configurations()
+    }
+
+    /// The newest process of a node whose commands were applied; 0 if there was none. The node's next one must be above (X1).
+    #[must_use]
+    pub fn newest_process(&self, node: NodeId) -> u64 {
+        self.sessions.newest(node)
     }
 
     /// Reads from any thread.
@@ -207,10 +216,14 @@ impl<T: Tables> Machine<T> {
         if let Value::Commands(batch) = &entry.value {
             for command in batch.iter() {
                 let wants = wanted(command.id);
-                let result = match Command::decode(&command.payload) {
-                    Ok(command) => Write::new(self, finder, wants).command(command)?,
-                    Err(Undecodable::Malformed) => Err(KvError::Malformed),
-                    Err(reason @ Undecodable::Newer(_)) => return Err(ApplyError::Newer { slot, reason }),
+                let result = match (self.sessions.take(command.id), Command::decode(&command.payload)) {
+                    // X1: it is told to nobody, for whoever waited for it was told when it took effect.
+                    (Turn::Closed, _) => Err(KvError::TooLate),
+                    (Turn::First, Ok(command)) => Write::new(self, finder, wants).command(command)?,
+                    (Turn::First, Err(Undecodable::Malformed)) => Err(KvError::Malformed),
+                    (Turn::First, Err(reason @ Undecodable::Newer(_))) => {
+                        return Err(ApplyError::Newer { slot, reason });
+                    }
                 };
                 if wants {
                     answers.push((
@@ -234,6 +247,7 @@ impl<T: Tables> Machine<T> {
         let mut batch = self.shared.tables.batch(bytes + 64);
         self.pending.drain_into(&mut batch);
         self.governance.drain_into(&mut batch);
+        self.sessions.drain_into(&mut batch);
         batch.put(keys::META, &progress.encode());
         reached(Step::TableWrite);
         self.shared.tables.write(batch)?;

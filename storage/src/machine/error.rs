@@ -39,6 +39,10 @@ pub enum KvError {
     /// The revision asked for does not exist yet.
     #[error("etcdserver: mvcc: required revision is a future revision")]
     FutureRevision,
+    /// The command's node has used a later process, or the command's number is done already, or too old: it took no effect
+    /// here (X1). Nobody waits for such an answer unless two processes of a node took each other's numbers.
+    #[error("synod: the command came too late to take effect")]
+    TooLate,
     /// The payload of a log entry is not a command. No node proposes such a payload.
     #[error("synod: the payload of the log entry is not a command")]
     Malformed,

@@ -4,6 +4,7 @@ use super::keys;
 use super::progress::Progress;
 use super::reader::Reader;
 use super::record::Record;
+use super::sessions::{self, is_session};
 use crate::tables::{Frozen, Step, Tables, TablesError};
 
 /// What tables hold.
@@ -115,6 +116,9 @@ impl<T: Tables> Reader<T> {
 
 /// Whether a row is a version of a key; an error if it was meant to be one.
 fn row(table_key: &[u8], value: &[u8], newest: i64, key: &mut Vec<u8>) -> Result<bool, String> {
+    if is_session(table_key) && !sessions::is_sound(value) {
+        return Err("does not hold a session".to_owned());
+    }
     if !keys::is_version(table_key) {
         return Ok(false);
     }

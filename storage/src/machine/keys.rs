@@ -10,6 +10,10 @@ use crate::tables::SUFFIX;
 pub(crate) const META: &[u8] = b"m";
 /// The configurations as of the applied slot; no row as long as there was no change of the first one.
 pub(crate) const CONFIGURATIONS: &[u8] = b"c";
+/// What is done of each node's commands: the letter `s`, and the node's number, the highest byte first.
+pub(super) const SESSIONS: &[u8] = b"s";
+/// Behind every session.
+pub(super) const SESSIONS_END: &[u8] = b"t";
 /// How far this node has swept: its own affair.
 pub(super) const SWEPT: &[u8] = b"i/swept";
 
@@ -20,6 +24,19 @@ pub(super) const END: &[u8] = b"l";
 /// A zero byte inside a key is followed by this, so that the end mark sorts below everything that goes on.
 const ESCAPED_ZERO: u8 = 0xff;
 const END_MARK: [u8; 2] = [0, 1];
+
+/// The table key of a node's session.
+pub(super) fn session(node: u64) -> [u8; 9] {
+    let mut table_key = [SESSIONS[0]; 9];
+    table_key[1..].copy_from_slice(&node.to_be_bytes());
+    table_key
+}
+
+/// The node whose session has this table key; `None` if it is something else's.
+pub(super) fn session_node(table_key: &[u8]) -> Option<u64> {
+    let node = table_key.strip_prefix(SESSIONS)?;
+    Some(u64::from_be_bytes(node.try_into().ok()?))
+}
 
 /// Appends the table keys' common part for all versions of `key`.
 pub(super) fn push_group(table_key: &mut Vec<u8>, key: &[u8]) {

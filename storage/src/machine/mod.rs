@@ -22,7 +22,9 @@
 //! left over by it ([`Leftovers`]) is taken out of the tables by each node when it likes ([`Sweeper`]); no answer, copy or
 //! hash depends on whether that has happened.
 //!
-//! Not here yet: leases (a put that names one fails), watches, sessions. Nothing here knows of gRPC, ballots or clocks.
+//! Which commands are done is part of the state as well (`sessions`): one that is chosen twice takes effect once (X1).
+//!
+//! Not here yet: leases (a put that names one fails), watches. Nothing here knows of gRPC, ballots or clocks.
 
 mod apply;
 mod command;
@@ -41,6 +43,7 @@ mod range;
 mod reader;
 mod record;
 mod reply;
+mod sessions;
 mod span;
 mod sweeper;
 mod validate;
@@ -63,5 +66,6 @@ pub use reader::{Flusher, ReadError, Reader};
 pub use reply::{
     Applied, DeleteRangeReply, KeyValue, OpReply, OpResult, PutReply, RangeReply, Reply, Revision, TxnReply,
 };
+pub use sessions::is_session;
 pub use sweeper::{Stride, Sweeper, Swept};
 pub use validate::{Limits, validate, validate_range, validate_txn};

@@ -24,9 +24,9 @@ pub struct Progress {
     pub compacted: i64,
 }
 
-/// The layout of the tables that this build writes. Format 1 has no compacted revision, format 2 no configurations beside
-/// this; both are read, and written anew with the next batch.
-const FORMAT: u8 = 3;
+/// The layout of the tables that this build writes. Format 1 has no compacted revision, format 2 no configurations and
+/// format 3 no sessions beside this; all are read, and written anew with the next batch.
+const FORMAT: u8 = 4;
 const LEN_1: usize = 1 + 8 + 8 + 8;
 const LEN: usize = LEN_1 + 8;
 
@@ -75,7 +75,7 @@ impl Progress {
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
         let compacted = match (bytes.first(), bytes.len()) {
             (Some(1), LEN_1) => NEVER,
-            (Some(&(2 | FORMAT)), LEN) => number(25).cast_signed(),
+            (Some(&(2 | 3 | FORMAT)), LEN) => number(25).cast_signed(),
             _ => return Err(fault(bytes)),
         };
         Ok(Progress {
@@ -206,7 +206,7 @@ mod tests {
         newer[0] = FORMAT + 1;
         let error = load(&newer).expect_err("a newer format").to_string();
         assert!(
-            error.contains("format 4, and this build reads formats up to 3"),
+            error.contains("format 5, and this build reads formats up to 4"),
             "{error}"
         );
         assert!(load(&progress.encode()[..LEN_1]).is_err(), "too short for its format");

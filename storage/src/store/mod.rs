@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use paxos::Recovered;
 use prometheus::Registry;
+use quorum::NodeId;
 use thiserror::Error;
 
 use crate::journal::{Hooks, Identity, Journal, JournalSettings, OpenError};
@@ -184,6 +185,16 @@ impl Store {
             machine,
             recovered,
         })
+    }
+
+    /// X1: numbers the process that begins, above every earlier one of this node that journal or state know of. `now` is the
+    /// time, in microseconds since 1970: it is above them even if the disk is new, unless the clock was set back.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the journal cannot be written.
+    pub fn begin_process(&self, node: NodeId, now: u64) -> Result<u64, StoreError> {
+        let least = now.max(self.machine.newest_process(node) + 1);
+        Ok(self.journal.begin_process(least)?)
     }
 
     /// Has the state in `dir` set aside and fetched again from a peer when the node starts next: what is read there is not

@@ -2,12 +2,12 @@
 
 use super::Expected::Killed;
 use super::{Chapter, Entry};
-use crate::checker::Property::OneEffect;
+use crate::checker::Property::{Applied, OneEffect};
 
 pub(super) const CLIENTS: Chapter = Chapter {
     title: "What clients are told",
     introduction: "A request ends as done, as refused, which means certainly not done, or as unknown. Commands travel from the node that \
-took them to the leader, messages come twice, and leaders change: in each corner something is done twice, or is done after it was refused.",
+took them to the leader, messages come twice, and leaders change: in each corner something is done twice, or is done after it was refused. Commands are numbered, and each takes effect once however often it is chosen.",
     entries: &[
         Entry {
             name: "forward-taken-twice",
@@ -32,11 +32,27 @@ leader.",
             expected: Killed(OneEffect),
         },
         Entry {
-            name: "doubt-retried",
-            title: "In doubt, and tried again",
-            change: "When the leader changes, commands whose fate is unknown are put to the new leader.",
-            outcome: "The old proposal was not in the new leader's quorum, and a later leader brings it back: now it is in the log twice. \
-A client may repeat such a command when commands carry a session and a number; a node may not.",
+            name: "repeat-applied",
+            title: "Chosen twice, and done twice",
+            change: "State machines do not look whether they have done a command before.",
+            outcome: "A command whose fate was in doubt is put to the next leader. The old proposal was not in that leader's quorum, and a \
+later one brings it back: now the command is in the log twice, which is what its number is for.",
+            expected: Killed(Applied),
+        },
+        Entry {
+            name: "earlier-process-applied",
+            title: "A session from the past",
+            change: "A command of an earlier process of its node begins a session anew.",
+            outcome: "What that process had done was forgotten when the next one was heard of. A repetition that comes late is done as if it \
+were new.",
+            expected: Killed(Applied),
+        },
+        Entry {
+            name: "doubt-forgotten",
+            title: "In doubt once, and refused later",
+            change: "A command that is put to a second leader counts as one that no leader has seen yet.",
+            outcome: "The second leader refuses it, or nobody leads until its time is up, and its client is told that it was certainly not \
+done. The first leader's proposal may still be found.",
             expected: Killed(OneEffect),
         },
         Entry {
