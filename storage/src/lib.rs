@@ -36,6 +36,10 @@ mod inspect;
 #[cfg(feature = "rocks")]
 pub mod journal;
 pub mod machine;
+#[cfg(feature = "rocks")]
+mod manifest;
+#[cfg(feature = "rocks")]
+mod records;
 pub mod snapshot;
 pub mod step;
 #[cfg(feature = "rocks")]

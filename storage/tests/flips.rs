@@ -6,7 +6,7 @@
 //!
 //! Without an argument a sample of the bytes is flipped. `./dev flips` flips a bit in every byte, `./dev flips 16` in every
 //! sixteenth; both flip every bit of the small files on which the others hang. RocksDB's own text logs (`LOG`) and its empty
-//! `LOCK` are left out: nothing reads them.
+//! `LOCK` are left out: nothing reads them. A flip over which opening takes minutes is told while it does.
 
 mod common;
 
@@ -15,8 +15,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
-use common::folder::{copy, entry_of};
+use common::folder::{self, copy, entry_of};
 use common::{await_write, ballot, hooks, identity, write};
 use paxos::{Entry, Record, Slot};
 use prometheus::Registry;
@@ -25,10 +27,14 @@ use storage::machine::Machine;
 use storage::tables::{RocksTables, StateSettings, Step, Tables};
 use storage::{Store, StoreSettings};
 
-/// How many slots there are, how many of them are chosen, and how many the state has on the disk.
-const SLOTS: u64 = 300;
-const CHOSEN: u64 = 295;
-const FLUSHED: [u64; 2] = [120, 250];
+/// How many slots there are, and how many of them are chosen: so few that every byte can be flipped, and enough for every kind of
+/// file.
+const SLOTS: u64 = 60;
+const CHOSEN: u64 = 56;
+/// After which slots the state is flushed, and before which one the node was started anew: the journal's slots before it are in
+/// a sorted file.
+const FLUSHED: [u64; 2] = [20, 48];
+const RESTARTED: u64 = 31;
 
 fn settings() -> StoreSettings {
     StoreSettings {
@@ -47,22 +53,26 @@ fn settings() -> StoreSettings {
 fn entry(slot: u64) -> Entry {
     // Bytes that do not compress away, so that a flip in a block is a flip in somebody's value.
     let mut word = slot;
-    let value: Vec<u8> = (0..300)
+    let value: Vec<u8> = (0..80)
         .map(|_| {
             word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (word >> 33) as u8
         })
         .collect();
-    entry_of(slot, format!("key {}", slot % 70), value)
+    entry_of(slot, format!("key {}", slot % 15), value)
 }
 
 /// Makes the data folder of a node that was killed in the middle of its work.
 fn make(dir: &Path) {
     let live = tempfile::tempdir().expect("a folder");
     Store::create(live.path(), &identity()).expect("an empty folder");
-    let (hooks, heard) = hooks();
-    let mut store = Store::open(live.path(), &identity(), settings(), hooks, &Registry::new()).expect("a fresh store");
+    let (mut store, mut heard) = folder::open(live.path(), settings()).expect("a fresh store");
     for slot in 1..=SLOTS {
+        if slot == RESTARTED {
+            drop(store);
+            (store, heard) = folder::open(live.path(), settings()).expect("its own store");
+            replay(&mut store.machine, &store.recovered).expect("a healthy disk");
+        }
         let Entry { value, .. } = entry(slot);
         let voted = Record::Voted {
             slot: Slot(slot),
@@ -192,7 +202,7 @@ struct Original {
 }
 
 /// One bit of one file.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Flip {
     file: PathBuf,
     byte: usize,
@@ -321,26 +331,8 @@ fn no_flipped_bit_changes_what_a_node_says() {
         .iter()
         .flat_map(|file| flips(dir.path(), file, stride, &mut random))
         .collect();
-    let counts: Mutex<BTreeMap<String, BTreeMap<Outcome, u64>>> = Mutex::default();
-    let wrong: Mutex<Vec<Flip>> = Mutex::default();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some(flip) = flips.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = original.judge(flip);
-                    if outcome == Outcome::Wrong {
-                        wrong.lock().expect("no panic").push(flip.clone());
-                    }
-                    let mut counts = counts.lock().expect("no panic");
-                    *counts.entry(kind(&flip.file)).or_default().entry(outcome).or_default() += 1;
-                }
-            });
-        }
-    });
-    let counts = counts.into_inner().expect("no panic");
+    let (counts, wrong) = judge_all(&original, &flips);
     println!("{}", report(&counts));
-    let wrong = wrong.into_inner().expect("no panic");
     assert!(wrong.is_empty(), "{} flips gave something else: {wrong:?}", wrong.len());
     for kind in [
         "journal/*.log",
@@ -357,7 +349,83 @@ fn no_flipped_bit_changes_what_a_node_says() {
     }
 }
 
-fn report(counts: &BTreeMap<String, BTreeMap<Outcome, u64>>) -> String {
+/// With some of these flips RocksDB would read the file for ever: the type of a record becomes one of recycled files.
+#[test]
+fn a_record_of_another_type_in_a_manifest_is_noticed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    make(dir.path());
+    let original = Original::read(dir.path());
+    for file in files(dir.path())
+        .into_iter()
+        .filter(|file| kind(file).ends_with("/MANIFEST"))
+    {
+        let bytes = std::fs::read(dir.path().join(&file)).expect("readable");
+        assert!(bytes.len() < 32 << 10, "one block, so that records follow each other");
+        let (mut at, mut records) = (0, 0);
+        while at < bytes.len() {
+            for bit in 0..8 {
+                let byte = at + 6;
+                let file = file.clone();
+                let flip = Flip { file, byte, bit };
+                assert_eq!(original.judge(&flip), Outcome::Detected, "{flip:?}");
+            }
+            at += 7 + usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+            records += 1;
+        }
+        assert!(records > 2, "{} has {records} records", file.display());
+    }
+}
+
+/// How many flips of which kind of file came to what.
+type Counts = BTreeMap<String, BTreeMap<Outcome, u64>>;
+
+/// Judges all flips, on all processors; also returns the wrong ones.
+fn judge_all(original: &Original, flips: &[Flip]) -> (Counts, Vec<Flip>) {
+    let counts: Mutex<Counts> = Mutex::default();
+    let wrong: Mutex<Vec<Flip>> = Mutex::default();
+    let in_hand: Mutex<BTreeMap<Flip, Instant>> = Mutex::default();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (working, ended) = sync_channel::<()>(0);
+        let in_hand = &in_hand;
+        scope.spawn(move || watch(in_hand, &ended));
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            let working = working.clone();
+            let (counts, wrong, next) = (&counts, &wrong, &next);
+            scope.spawn(move || {
+                let _working = working;
+                while let Some(flip) = flips.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    in_hand.lock().expect("no panic").insert(flip.clone(), Instant::now());
+                    let outcome = original.judge(flip);
+                    in_hand.lock().expect("no panic").remove(flip);
+                    if outcome == Outcome::Wrong {
+                        wrong.lock().expect("no panic").push(flip.clone());
+                    }
+                    let mut counts = counts.lock().expect("no panic");
+                    *counts.entry(kind(&flip.file)).or_default().entry(outcome).or_default() += 1;
+                }
+            });
+        }
+    });
+    (
+        counts.into_inner().expect("no panic"),
+        wrong.into_inner().expect("no panic"),
+    )
+}
+
+/// Tells of flips that take long, until nobody works any more: a test that hangs says over what.
+fn watch(in_hand: &Mutex<BTreeMap<Flip, Instant>>, ended: &Receiver<()>) {
+    let minute = Duration::from_secs(60);
+    while ended.recv_timeout(minute) == Err(RecvTimeoutError::Timeout) {
+        for (flip, since) in in_hand.lock().expect("no panic").iter() {
+            if since.elapsed() >= minute {
+                eprintln!("{flip:?} has taken {:?} so far", since.elapsed());
+            }
+        }
+    }
+}
+
+fn report(counts: &Counts) -> String {
     let mut text = String::from("file                  flips  detected  harmless  wrong\n");
     let mut line = |name: &str, counts: &dyn Fn(Outcome) -> u64| {
         let outcomes = [Outcome::Detected, Outcome::Harmless, Outcome::Wrong].map(counts);

@@ -7,7 +7,8 @@
 //! word, and skipping bad records loses them one by one: both forget promises. Absolute consistency refuses every log that a
 //! crash cut off, which is an ordinary thing. What is left, to tolerate a damaged tail, also takes a bad length within the
 //! last block for an end. So this is the mode, and before RocksDB sees a file it is checked here that what it will drop is an
-//! end (`tail`), and that the end is not too early (`synced`). A damaged journal is thereby left as it is.
+//! end (`tail`), and that the end is not too early (`synced`). The file that says which sorted files there are is checked as well, so
+//! that reading it comes to an end (`manifest`). A damaged journal is thereby left as it is.
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;
@@ -26,7 +27,7 @@ use super::error::OpenError;
 use super::identity::{FORMAT, Format, Found, Identity};
 use super::synced::{self, SyncedMark};
 use super::{JournalSettings, tail};
-use crate::background;
+use crate::{background, manifest};
 
 const LOG: &[u8; 4] = b"log/";
 /// Behind every entry.
@@ -93,6 +94,7 @@ impl RocksEngine {
             reason: error.to_string(),
         };
         let tail = tail::check(dir)?;
+        sound_manifest(dir)?;
         let mark = synced::read(dir).map_err(failed)?;
         let owner = synced::owner(expected);
         let reached =
@@ -280,8 +282,21 @@ pub(super) fn scan_entries(
     cursor.status().map_err(|error| error.to_string())
 }
 
+/// A6: refuses a journal whose `MANIFEST` is not what was written, over which RocksDB might never come to an end.
+fn sound_manifest(dir: &Path) -> Result<(), OpenError> {
+    let dir = dir.to_owned();
+    manifest::check(&dir).map_err(|fault| match fault {
+        manifest::Fault::Damaged(what) => OpenError::Damaged { dir, what },
+        manifest::Fault::Unreadable(error) => OpenError::Engine {
+            dir,
+            reason: error.to_string(),
+        },
+    })
+}
+
 /// Opens a journal to look at it; changes nothing.
 pub(super) fn open_to_look(dir: &Path) -> Result<DB, OpenError> {
+    sound_manifest(dir)?;
     let options = options(JournalSettings::default());
     DB::open_for_read_only(&options, dir, false).map_err(|error| refusal(dir, &error))
 }

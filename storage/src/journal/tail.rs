@@ -8,17 +8,14 @@
 //! A cut exactly between two records is an end like any other here. What was acknowledged beyond it is told by the synced
 //! mark (`synced`), with which the number of the last change that is found here is compared.
 //!
-//! The file format: blocks of 32 KiB; records of checksum (4 bytes, masked CRC-32C of type and data), length (2), type (1)
-//! and data, all little-endian; a record does not cross blocks; fewer than 7 bytes at the end of a block are filler. A write batch is one record (type 1), or a first (2),
-//! middle (3) and last (4) record; it begins with the number of its first change (8) and how many it has (4).
+//! The file format is told in `records`. A write batch begins with the number of its first change (8 bytes) and how many it
+//! has (4).
 
 use std::fs;
 use std::path::Path;
 
 use super::error::OpenError;
-
-const BLOCK: usize = 32 << 10;
-const HEADER: usize = 7;
+use crate::records::{self, At, FIRST, FULL, LAST, MIDDLE};
 
 /// What the log files of a folder hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -93,13 +90,13 @@ impl Content {
     /// Takes in a whole record.
     fn take(&mut self, kind: u8, data: &[u8]) {
         let mut header = match kind {
-            1 | 2 => Vec::new(),
-            3 | 4 => self.begun.take().unwrap_or_default(),
+            FULL | FIRST => Vec::new(),
+            MIDDLE | LAST => self.begun.take().unwrap_or_default(),
             // Notes of RocksDB's own.
             _ => return,
         };
         header.extend_from_slice(&data[..data.len().min(BATCH_HEADER - header.len())]);
-        if kind == 2 || kind == 3 {
+        if kind == FIRST || kind == MIDDLE {
             self.begun = Some(header);
             return;
         }
@@ -113,70 +110,23 @@ impl Content {
     }
 }
 
-/// What is at some place of a log file.
-enum At {
-    /// A record or filler; the next begins here.
-    Good(usize),
-    /// The file ends within a record.
-    Cut,
-    /// Neither.
-    Bad,
-}
-
 /// Returns what is there, or where the damage is if it is not a torn end.
 fn verify(bytes: &[u8]) -> Result<Content, usize> {
     let mut content = Content::default();
     let mut at = 0;
-    while at < bytes.len() {
-        match look(bytes, at) {
-            At::Good(next) => {
-                if let Some(data) = bytes.get(at + HEADER..next) {
-                    content.take(bytes[at + HEADER - 1], data);
-                }
+    loop {
+        match records::at(bytes, at) {
+            At::Record { kind, data, next } => {
+                content.take(kind, data);
                 at = next;
             }
-            // Space that was reserved for records which were never written reads as zeros.
-            At::Cut | At::Bad if bytes[at..].iter().all(|byte| *byte == 0) => break,
-            At::Cut if (at + 1..bytes.len()).all(|later| !is_record(bytes, later)) => break,
-            At::Cut | At::Bad => return Err(at),
+            At::Filler(next) => at = next,
+            At::End => break,
+            At::Bad => return Err(at),
         }
     }
     content.end = at.min(bytes.len());
     Ok(content)
-}
-
-fn look(bytes: &[u8], at: usize) -> At {
-    let block_end = (at / BLOCK + 1) * BLOCK;
-    if block_end - at < HEADER {
-        return At::Good(block_end);
-    }
-    let Some(header) = bytes[at..].first_chunk::<HEADER>() else {
-        return At::Cut;
-    };
-    let [a, b, c, d, low, high, kind] = *header;
-    let end = at + HEADER + usize::from(u16::from_le_bytes([low, high]));
-    if kind == 0 || end > block_end {
-        return At::Bad;
-    }
-    let Some(checked) = bytes.get(at + HEADER - 1..end) else {
-        return At::Cut;
-    };
-    if mask(crc32c::crc32c(checked)) == u32::from_le_bytes([a, b, c, d]) {
-        At::Good(end)
-    } else {
-        At::Bad
-    }
-}
-
-/// Whether a record that carries data begins here.
-fn is_record(bytes: &[u8], at: usize) -> bool {
-    let kind = bytes.get(at + HEADER - 1).copied().unwrap_or(0);
-    (1..=4).contains(&kind) && at % BLOCK <= BLOCK - HEADER && matches!(look(bytes, at), At::Good(_))
-}
-
-/// Checksums are stored like this because the checksum of data that contains checksums is weak.
-fn mask(checksum: u32) -> u32 {
-    checksum.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 #[cfg(test)]
@@ -185,21 +135,8 @@ mod tests {
 
     /// A log file of records with these lengths, and where each begins.
     fn log(lengths: &[usize]) -> (Vec<u8>, Vec<usize>) {
-        let mut bytes = Vec::new();
-        let mut starts = Vec::new();
-        for (number, length) in lengths.iter().enumerate() {
-            let left = BLOCK - bytes.len() % BLOCK;
-            if left < HEADER + length {
-                bytes.resize(bytes.len() + left, 0);
-            }
-            starts.push(bytes.len());
-            let mut checked = vec![1];
-            checked.resize(1 + length, number as u8 + 1);
-            bytes.extend(mask(crc32c::crc32c(&checked)).to_le_bytes());
-            bytes.extend((*length as u16).to_le_bytes());
-            bytes.extend(checked);
-        }
-        (bytes, starts)
+        let batches: Vec<_> = lengths.iter().map(|length| (FULL, *length)).collect();
+        records::written(&batches)
     }
 
     #[test]

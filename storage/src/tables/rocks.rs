@@ -9,7 +9,7 @@ use rocksdb::{
 };
 
 use super::{Finder, Frozen, SUFFIX, Step, TableBatch, Tables, TablesError};
-use crate::background;
+use crate::{background, manifest};
 
 /// How much memory the state's tables take.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,9 @@ impl RocksTables {
     /// [`TablesError::Damaged`] if files are missing or not what was written, [`TablesError::Engine`] for all else that
     /// RocksDB says; for example that the folder is in use.
     pub fn open(dir: &Path, create: bool, settings: StateSettings) -> Result<RocksTables, TablesError> {
+        if !create {
+            sound_manifest(dir)?;
+        }
         let mut options = options(settings);
         options.create_if_missing(create);
         options.set_error_if_exists(create);
@@ -69,6 +72,7 @@ impl RocksTables {
 
     /// Opens the tables in `dir` for reading only; nothing in the folder is changed.
     pub(crate) fn open_to_look(dir: &Path) -> Result<RocksTables, TablesError> {
+        sound_manifest(dir)?;
         let options = options(StateSettings::default());
         let db = DB::open_for_read_only(&options, dir, false).map_err(|error| failed(dir, "opened", &error))?;
         Ok(RocksTables {
@@ -176,6 +180,20 @@ impl RocksTables {
     fn property(&self, name: &str) -> u64 {
         self.db.property_int_value(name).ok().flatten().unwrap_or(0)
     }
+}
+
+/// Refuses tables over whose `MANIFEST` RocksDB might never come to an end.
+fn sound_manifest(place: &Path) -> Result<(), TablesError> {
+    manifest::check(place).map_err(|fault| match fault {
+        manifest::Fault::Damaged(what) => TablesError::Damaged {
+            what: format!("{}: {what}", place.display()),
+        },
+        manifest::Fault::Unreadable(error) => TablesError::Engine {
+            place: place.display().to_string(),
+            verb: "opened",
+            reason: error.to_string(),
+        },
+    })
 }
 
 /// Why tables do not open, sorted into what reading them again would not mend, and all else.
