@@ -1,9 +1,12 @@
-//! What becomes of a node that meets a fault in its state, whichever of its threads meets it.
+//! What becomes of a node that meets a fault in its state or its journal, whichever of its threads meets it.
 //!
 //! A state follows from what was chosen, and peers have it too. So one that is not as it was written is *condemned*: the node
 //! ends with a sentence, and at its next start sets the state aside and fetches a peer's, while its journal keeps its word and
 //! its vote. It is the same whether the scrub, a client's read or the applier comes upon the bad block: without the mark, the
 //! node would start again, come upon it again, and so on for ever.
+//!
+//! What the journal holds, no peer has: the node's own word. A journal that is not as it was written is condemned for good, so that
+//! no start that happens not to come upon the same place takes it for whole (A6).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,6 +70,52 @@ impl StateGuard {
                  {dir}/state away, and start the node again"
             ),
         }
+    }
+}
+
+/// Knows the journal's folder, and how to end the node. Clones are cheap.
+#[derive(Clone)]
+pub struct JournalGuard {
+    dir: PathBuf,
+    failed: mpsc::Sender<String>,
+}
+
+impl JournalGuard {
+    /// For the journal in the data folder `dir`; what `failed` hears ends the node.
+    #[must_use]
+    pub fn new(dir: &Path, failed: mpsc::Sender<String>) -> JournalGuard {
+        JournalGuard {
+            dir: dir.to_owned(),
+            failed,
+        }
+    }
+
+    /// Whoever did `what` found that the journal is not what was written, as `damage` says: no start opens it any more, and the
+    /// node ends.
+    pub fn damaged(&self, what: &str, damage: &str) {
+        let dir = self.dir.display();
+        let kept = match Store::condemn_journal(&self.dir, damage) {
+            Ok(()) => String::new(),
+            Err(error) => format!(" (this could not be written down for the next start: {error})"),
+        };
+        self.end(format!(
+            "{what}: the journal in {dir} is damaged, so this node must not vote any more: {damage}{kept}. Leave it stopped and keep \
+             the folder; docs/operations.md, \"A node that must not vote\", tells how it comes back"
+        ));
+    }
+
+    /// Whoever did `what` cannot read the journal, which may be whole all the same: the node ends.
+    pub fn unreadable(&self, what: &str, reason: &str) {
+        self.end(format!(
+            "{what}: the journal in {} cannot be read: {reason}",
+            self.dir.display()
+        ));
+    }
+
+    fn end(&self, sentence: String) {
+        error!(reason = sentence, "the journal cannot be used any more");
+        // Full means that another failure is being reported already.
+        let _ = self.failed.try_send(sentence);
     }
 }
 

@@ -12,22 +12,20 @@
 //! * **A row is not as the state machine writes it**, although its checksum is right: that is said and counted, no more. It
 //!   would be the same on all nodes, and if all of them condemned their states, nobody would be left to fetch one from.
 
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use paxos::Slot;
 use serde::{Deserialize, Serialize};
-use storage::Store;
 use storage::journal::{Journal, LoadError};
 use storage::machine::Reader;
 use storage::tables::{RocksTables, TablesError};
 use tracing::{error, info};
 
-use crate::guard::StateGuard;
+use crate::guard::{JournalGuard, StateGuard};
 use crate::metrics::ScrubMetrics;
+use crate::worker::Worker;
 
 /// Read at once; then the thread waits until the rate allows more.
 const PIECE: u64 = 256 << 10;
@@ -50,8 +48,8 @@ pub struct Parts {
     pub journal: Arc<Journal>,
     /// The state.
     pub reader: Reader<RocksTables>,
-    /// The data folder.
-    pub dir: PathBuf,
+    /// Hears of a journal that is not whole.
+    pub journal_guard: JournalGuard,
     /// Hears of a state that is not whole.
     pub guard: StateGuard,
     /// How fast.
@@ -60,8 +58,6 @@ pub struct Parts {
     pub metrics: ScrubMetrics,
     /// What is shown.
     pub progress: Arc<ScrubProgress>,
-    /// Ends the node, with a sentence.
-    pub failed: Box<dyn Fn(String) + Send>,
 }
 
 /// What a node says of its scrub.
@@ -93,10 +89,9 @@ impl ScrubProgress {
     }
 }
 
-/// The scrub's thread. Dropping it ends it at the next piece.
+/// The scrub's thread, if there is one. Dropping it ends it at the next piece.
 pub struct Scrub {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Option<Worker>,
 }
 
 /// Why a pass ended early.
@@ -117,40 +112,20 @@ impl Scrub {
     /// # Errors
     /// What the system says if there can be no thread.
     pub fn start(parts: Parts) -> std::io::Result<Scrub> {
-        let (stop, stopped) = sync_channel(1);
-        if parts.pace.bytes_per_second == 0 {
-            return Ok(Scrub {
-                stop: None,
-                thread: None,
-            });
-        }
-        let work = Work { parts, stopped };
-        let thread = std::thread::Builder::new()
-            .name("scrub".to_owned())
-            .spawn(move || work.run())?;
-        Ok(Scrub {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let worker = match parts.pace.bytes_per_second {
+            0 => None,
+            _ => Some(Worker::start("scrub", move |stopped| Work { parts, stopped }.run())?),
+        };
+        Ok(Scrub { _worker: worker })
     }
 }
 
-impl Drop for Scrub {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic has ended the process already.
-            let _ = thread.join();
-        }
-    }
-}
-
-struct Work {
+struct Work<'s> {
     parts: Parts,
-    stopped: Receiver<()>,
+    stopped: &'s Receiver<()>,
 }
 
-impl Work {
+impl Work<'_> {
     fn run(self) {
         let mut rest = WARM_UP.min(self.parts.pace.rest);
         loop {
@@ -258,36 +233,28 @@ impl Work {
     }
 
     fn give_up(&self, cut: Cut) {
-        let dir = self.parts.dir.display();
-        let sentence = match cut {
-            Cut::Stopped => return,
+        let who = "the scrub has read the disk";
+        match cut {
+            Cut::Stopped => {}
             Cut::Journal(what) => {
                 self.fault("journal");
-                let kept = match Store::condemn_journal(&self.parts.dir, &what) {
-                    Ok(()) => String::new(),
-                    Err(error) => format!(" (this could not be written down for the next start: {error})"),
-                };
-                format!(
-                    "the journal in {dir} is damaged, so this node must not vote any more: {what}{kept}. Leave it stopped and keep \
-                     the folder; docs/operations.md, \"A node that must not vote\", tells how it comes back"
-                )
+                self.parts.journal_guard.damaged(who, &what);
             }
-            Cut::Unreadable(what) => format!("the journal in {dir} cannot be read: {what}"),
+            Cut::Unreadable(what) => self.parts.journal_guard.unreadable(who, &what),
             Cut::State(error) => {
                 if matches!(error, TablesError::Damaged { .. }) {
                     self.fault("state");
                 }
-                return self.parts.guard.met("the scrub has read the disk", &error);
+                self.parts.guard.met(who, &error);
             }
-        };
-        error!(reason = sentence, "the scrub found that the disk is not whole");
-        (self.parts.failed)(sentence);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::mpsc::sync_channel;
 
     use paxos::{Batch, ClusterId, Command as Logged, CommandId, Entry, Record, Value, Write, WriteId};
     use prometheus::Registry;
@@ -301,8 +268,8 @@ mod tests {
 
     const SLOTS: u64 = 200;
 
-    /// A node's disk, with all slots applied and the state flushed; and a scrub that runs when it is told to.
-    fn node(dir: &Path, has_peers: bool) -> (Work, SyncSender<()>, mpsc::Receiver<String>) {
+    /// A node's disk, with all slots applied and the state flushed; and what a scrub of it works with.
+    fn node(dir: &Path, has_peers: bool) -> (Parts, mpsc::Receiver<String>) {
         let identity = Identity {
             cluster: "test".to_owned(),
             cluster_id: ClusterId(1),
@@ -353,11 +320,10 @@ mod tests {
         }
         store.machine.flusher().flush().expect("a healthy disk");
         let (ends, failures) = mpsc::channel(1);
-        let said = ends.clone();
         let parts = Parts {
             journal: Arc::new(store.journal),
             reader: store.machine.reader(),
-            dir: dir.to_owned(),
+            journal_guard: JournalGuard::new(dir, ends.clone()),
             guard: StateGuard::new(dir, move || has_peers, ends),
             pace: Pace {
                 bytes_per_second: 1 << 40,
@@ -365,10 +331,22 @@ mod tests {
             },
             metrics: ScrubMetrics::new(&Registry::new()),
             progress: Arc::default(),
-            failed: Box::new(move |reason| said.try_send(reason).expect("the test listens")),
         };
-        let (stop, stopped) = sync_channel(1);
-        (Work { parts, stopped }, stop, failures)
+        (parts, failures)
+    }
+
+    /// A scrub that runs when it is told to.
+    fn scrubbing<R>(parts: Parts, scrub: impl FnOnce(Work<'_>) -> R) -> R {
+        let (_stop, stopped) = sync_channel(1);
+        scrub(Work {
+            parts,
+            stopped: &stopped,
+        })
+    }
+
+    /// What a pass comes upon.
+    fn cut(work: &Work<'_>) -> Cut {
+        work.pass().map_or_else(|cut| cut, |_| panic!("the disk is not whole"))
     }
 
     /// Spoils the middle of every sorted file of a folder, under the feet of who has it open.
@@ -390,53 +368,50 @@ mod tests {
     #[test]
     fn a_whole_disk_is_read_through() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (work, _stop, mut failures) = node(dir.path(), true);
-        let Ok(bytes) = work.pass() else {
-            panic!("the disk is whole")
-        };
-        assert!(bytes > 2 * SLOTS * 1600, "journal and state were read: {bytes}");
-        work.completed();
-        let status = work.parts.progress.now();
-        assert_eq!((status.passes, status.bytes >= bytes, status.faults), (1, true, 0));
+        let (parts, mut failures) = node(dir.path(), true);
+        scrubbing(parts, |work| {
+            let Ok(bytes) = work.pass() else {
+                panic!("the disk is whole")
+            };
+            assert!(bytes > 2 * SLOTS * 1600, "journal and state were read: {bytes}");
+            work.completed();
+            let status = work.parts.progress.now();
+            assert_eq!((status.passes, status.bytes >= bytes, status.faults), (1, true, 0));
+        });
         assert!(failures.try_recv().is_err());
     }
 
     #[test]
     fn a_state_that_rots_is_condemned_and_a_journal_that_rots_ends_the_node() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (work, _stop, mut failures) = node(dir.path(), true);
-        rot(&dir.path().join("state"));
-        let Err(cut) = work.pass() else {
-            panic!("the state is not whole")
-        };
-        work.give_up(cut);
-        let said = failures.try_recv().expect("it says so");
-        assert!(
-            said.contains("the state in") && said.contains("fetches a peer's"),
-            "{said}"
-        );
-        assert!(dir.path().join("state.condemned").exists());
-        rot(&dir.path().join("journal"));
-        let Err(cut) = work.pass() else {
-            panic!("the journal is not whole")
-        };
-        work.give_up(cut);
-        let said = failures.try_recv().expect("it says so");
-        assert!(said.contains("must not vote any more"), "{said}");
-        let kept = std::fs::read_to_string(dir.path().join("journal.condemned")).expect("the next start knows");
-        assert!(said.contains(&kept), "{kept}");
-        assert_eq!(work.parts.progress.now().faults, 2);
+        let (parts, mut failures) = node(dir.path(), true);
+        scrubbing(parts, |work| {
+            rot(&dir.path().join("state"));
+            work.give_up(cut(&work));
+            let said = failures.try_recv().expect("it says so");
+            assert!(
+                said.contains("the state in") && said.contains("fetches a peer's"),
+                "{said}"
+            );
+            assert!(dir.path().join("state.condemned").exists());
+            rot(&dir.path().join("journal"));
+            work.give_up(cut(&work));
+            let said = failures.try_recv().expect("it says so");
+            assert!(said.contains("must not vote any more"), "{said}");
+            let kept = std::fs::read_to_string(dir.path().join("journal.condemned")).expect("the next start knows");
+            assert!(said.contains(&kept), "{kept}");
+            assert_eq!(work.parts.progress.now().faults, 2);
+        });
     }
 
     #[test]
     fn a_state_without_peers_is_kept() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (work, _stop, mut failures) = node(dir.path(), false);
-        rot(&dir.path().join("state"));
-        let Err(cut) = work.pass() else {
-            panic!("the state is not whole")
-        };
-        work.give_up(cut);
+        let (parts, mut failures) = node(dir.path(), false);
+        scrubbing(parts, |work| {
+            rot(&dir.path().join("state"));
+            work.give_up(cut(&work));
+        });
         assert!(failures.try_recv().expect("it says so").contains("no peer"));
         assert!(!dir.path().join("state.condemned").exists());
     }
@@ -444,10 +419,16 @@ mod tests {
     #[test]
     fn it_ends_when_the_node_stops() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (mut work, stop, _failures) = node(dir.path(), true);
+        let (mut parts, _failures) = node(dir.path(), true);
+        let (stop, stopped) = sync_channel(1);
         drop(stop);
+        let work = Work {
+            parts,
+            stopped: &stopped,
+        };
         assert!(matches!(work.pass(), Err(Cut::Stopped)));
-        work.parts.pace.bytes_per_second = 0;
-        drop(Scrub::start(work.parts).expect("nothing to start"));
+        parts = work.parts;
+        parts.pace.bytes_per_second = 0;
+        drop(Scrub::start(parts).expect("nothing to start"));
     }
 }

@@ -1,4 +1,5 @@
-//! A block of the state that rots: whoever meets it first, the node ends, and at its next start fetches a peer's state.
+//! A block that rots: whoever meets it first, the node ends. If it is one of the state, the next start fetches a peer's state; if it
+//! is one of the journal, there is no next start.
 
 #[allow(unreachable_pub, reason = "shared between test binaries")]
 mod support;
@@ -40,9 +41,9 @@ async fn write_all(cluster: &Cluster, through: usize, round: u64) {
 }
 
 /// Spoils every block of rows but the first of each file, and leaves what is read when the folder is opened.
-fn rot(state: &Path) {
+fn rot(folder: &Path) {
     let mut spoilt = 0;
-    for file in std::fs::read_dir(state).expect("the folder") {
+    for file in std::fs::read_dir(folder).expect("the folder") {
         let path = file.expect("a file").path();
         if path.extension().is_some_and(|extension| extension == "sst") {
             let file = std::fs::File::options().write(true).open(&path).expect("a file");
@@ -57,7 +58,7 @@ fn rot(state: &Path) {
             }
         }
     }
-    assert!(spoilt > 10, "{spoilt} blocks in {}", state.display());
+    assert!(spoilt > 10, "{spoilt} blocks in {}", folder.display());
 }
 
 /// Three nodes with the same state, one of which is stopped and spoilt.
@@ -118,4 +119,48 @@ async fn a_command_that_needs_a_spoilt_block_ends_the_node_and_it_gets_a_new_sta
     let (cluster, victim) = spoilt().await;
     write_all(&cluster, (victim + 1) % 3, 2).await;
     recovers(cluster, victim, "the state machine cannot go on").await;
+}
+
+/// A6: what a peer's question brings to light is no smaller than what the scrub finds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_needs_a_spoilt_slot_ends_the_node_and_no_start_takes_its_journal_for_whole() {
+    let mut cluster = Cluster::prepare_with(3, "majority", &[], SETTINGS);
+    for member in &mut cluster.members {
+        member.start(true);
+    }
+    let leader = cluster.leader().await;
+    let behind = (leader + 1) % 3;
+    cluster.members[behind].stop();
+    write_all(&cluster, leader, 1).await;
+    // Started anew, they hold in memory none of what they have applied.
+    let others = [leader, (leader + 2) % 3];
+    for other in others {
+        cluster.members[other].stop();
+    }
+    for other in others {
+        cluster.members[other].start(false);
+    }
+    cluster.leader().await;
+    for other in others {
+        rot(&cluster.members[other].data().join("journal"));
+    }
+    cluster.members[behind].start(false);
+    let begin = std::time::Instant::now();
+    let asked = loop {
+        assert!(begin.elapsed() < support::PATIENCE, "nobody met it: {}", cluster.logs());
+        if let Some(ended) = others.into_iter().find(|other| !cluster.members[*other].is_alive()) {
+            break ended;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let (code, line) = cluster.members[asked].ended().await;
+    assert_eq!(code, Some(1), "{line}");
+    assert!(
+        line.contains("read for a peer that is behind") && line.contains("must not vote any more"),
+        "{line}"
+    );
+    cluster.members[asked].start(false);
+    let (code, line) = cluster.members[asked].ended().await;
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("must not vote"), "{line}");
 }

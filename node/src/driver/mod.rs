@@ -20,6 +20,7 @@
 mod applier;
 mod contacts;
 mod happening;
+mod old;
 mod outbound;
 mod publish;
 
@@ -39,6 +40,7 @@ pub use outbound::Outbound;
 pub use publish::Publisher;
 
 use crate::clock::Clock;
+use crate::guard::JournalGuard;
 use crate::metrics::ConsensusMetrics;
 use crate::requests::Waiters;
 use crate::snapshots::Snapshots;
@@ -56,6 +58,8 @@ pub struct Driver {
     pub replica: Replica,
     /// Makes records durable.
     pub journal: Arc<Journal>,
+    /// Hears of a journal that is not whole.
+    pub journal_guard: JournalGuard,
     /// Applies chosen entries.
     pub applier: Applier,
     /// Takes messages to peers.
@@ -227,14 +231,13 @@ impl Driver {
     }
 
     /// Reads old slots for a peer, off the loop.
-    fn load(&self, peer: paxos::Address, from: paxos::Slot, to: paxos::Slot, max_bytes: usize) {
-        let (journal, loopback) = (self.journal.clone(), self.loopback.clone());
-        tokio::task::spawn_blocking(move || match journal.load(from, to, max_bytes) {
-            Ok(values) => {
+    fn load(&self, peer: paxos::Address, from: Slot, to: Slot, max_bytes: usize) {
+        let (journal, guard, loopback) = (self.journal.clone(), self.journal_guard.clone(), self.loopback.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Some(values) = old::load(&journal, &guard, from, to, max_bytes) {
                 // A closed channel is a node that stops.
                 let _ = loopback.blocking_send(Happening::Input(Input::Loaded { peer, from, values }));
             }
-            Err(error) => warn!(%peer.node, %from, %to, %error, "could not read the journal for a peer that is behind"),
         });
     }
 

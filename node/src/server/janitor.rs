@@ -1,7 +1,6 @@
 //! The janitor: flushes the state now and then, so that the journal can be trimmed and a restart replays little.
 
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use paxos::Input;
@@ -13,6 +12,7 @@ use tokio::sync::mpsc;
 use super::{Failure, during};
 use crate::driver::Happening;
 use crate::guard::StateGuard;
+use crate::worker::Worker;
 
 /// How often the janitor looks.
 const ROUND: Duration = Duration::from_millis(100);
@@ -34,8 +34,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// The janitor's thread. Dropping it lets it finish its round.
 pub(super) struct Janitor {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 pub(super) fn start(
@@ -45,8 +44,7 @@ pub(super) fn start(
     driver: mpsc::Sender<Happening>,
     guard: StateGuard,
 ) -> Result<Janitor, Failure> {
-    let (stop, stopped) = sync_channel::<()>(1);
-    let work = move || {
+    let work = move |stopped: &Receiver<()>| {
         let much = MUCH + STAGGER * (node.0 % STEPS);
         let mut last = Instant::now();
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ROUND) {
@@ -69,20 +67,6 @@ pub(super) fn start(
             }
         }
     };
-    let thread = std::thread::Builder::new().name("janitor".to_owned()).spawn(work);
-    let thread = thread.map_err(during("cannot start the janitor"))?;
-    Ok(Janitor {
-        stop: Some(stop),
-        thread: Some(thread),
-    })
-}
-
-impl Drop for Janitor {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic has ended the process already.
-            let _ = thread.join();
-        }
-    }
+    let worker = Worker::start("janitor", work).map_err(during("cannot start the janitor"))?;
+    Ok(Janitor { _worker: worker })
 }

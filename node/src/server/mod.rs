@@ -36,7 +36,7 @@ use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::drain::{Drain, Signs, leave_to_another};
 use crate::driver::{Applier, Contacts, Driver, Ending, Happening, Outbound, Publisher, Stopped};
-use crate::guard::StateGuard;
+use crate::guard::{JournalGuard, StateGuard};
 use crate::http::{self, Pages};
 use crate::metrics::{
     ApiMetrics, CanaryMetrics, ConsensusMetrics, NodeGauges, QuorumGauges, Quorums, Recent, RenewalMetrics,
@@ -173,7 +173,8 @@ async fn serve(
         None => members > 1,
     };
     let guard = StateGuard::new(&settings.data_dir, has_peers, failed.clone());
-    let (applier_guard, applier_failed) = (guard.clone(), failed.clone());
+    let journal_guard = JournalGuard::new(&settings.data_dir, failed.clone());
+    let (applier_guard, applier_failed) = (guard.clone(), failed);
     let applier = Applier::start(
         disk.machine,
         me,
@@ -196,15 +197,11 @@ async fn serve(
     let scrub = Scrub::start(scrub::Parts {
         journal: journal.clone(),
         reader: reader.clone(),
-        dir: settings.data_dir.clone(),
+        journal_guard: journal_guard.clone(),
         guard: guard.clone(),
         pace: settings.scrub,
         metrics: ScrubMetrics::new(&registry),
         progress: scrub_progress.clone(),
-        failed: Box::new(move |reason| {
-            // Full means that another failure is being reported already.
-            let _ = failed.try_send(reason);
-        }),
     })
     .map_err(during("cannot start the scrub"))?;
     let (sender, space) = watch::channel(Space::default());
@@ -243,6 +240,7 @@ async fn serve(
         contacts: Contacts::new(settings.dial.clone()),
         replica,
         journal,
+        journal_guard,
         applier,
         outbound,
         transport: transport.clone(),

@@ -1,7 +1,6 @@
 //! The thread that removes what compactions leave over, in small strides between which it rests.
 
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use storage::machine::{Stride, Sweeper};
@@ -12,6 +11,7 @@ use tracing::{debug, info};
 use super::{Failure, during};
 use crate::guard::StateGuard;
 use crate::metrics::SweepMetrics;
+use crate::worker::Worker;
 
 /// How often it looks whether there was a compaction.
 const ROUND: Duration = Duration::from_millis(100);
@@ -21,8 +21,7 @@ const REST: u32 = 2;
 
 /// The sweeping thread. Dropping it lets it finish its stride; the next start goes on where it was.
 pub(super) struct Sweeping {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 /// What the thread works with.
@@ -41,14 +40,13 @@ pub(super) fn start(
     metrics: SweepMetrics,
     guard: StateGuard,
 ) -> Result<Sweeping, Failure> {
-    let (stop, stopped) = sync_channel::<()>(1);
     let mut work = Work {
         sweeper,
         swept,
         metrics,
         begun: None,
     };
-    let run = move || {
+    let run = move |stopped: &Receiver<()>| {
         let mut rest = ROUND;
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(rest) {
             let begin = Instant::now();
@@ -62,12 +60,8 @@ pub(super) fn start(
             };
         }
     };
-    let thread = std::thread::Builder::new().name("sweeper".to_owned()).spawn(run);
-    let thread = thread.map_err(during("cannot start the sweeper"))?;
-    Ok(Sweeping {
-        stop: Some(stop),
-        thread: Some(thread),
-    })
+    let worker = Worker::start("sweeper", run).map_err(during("cannot start the sweeper"))?;
+    Ok(Sweeping { _worker: worker })
 }
 
 impl Work {
@@ -94,15 +88,5 @@ impl Work {
         self.metrics.finished(took);
         self.swept.send_replace(revision);
         Ok(true)
-    }
-}
-
-impl Drop for Sweeping {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic has ended the process already.
-            let _ = thread.join();
-        }
     }
 }
