@@ -14,6 +14,7 @@ Exit codes: 0 measured; 1 a cluster did not start or the generator failed; 2 wro
 import argparse
 import json
 import os
+import random
 import shutil
 import socket
 import statistics
@@ -34,10 +35,23 @@ class Failed(Exception):
     """A cluster or the generator did not do its part."""
 
 
+GIVEN = set()
+
+
 def free_port(kind):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was never given. It lies below those that systems give to connections, so none takes it before it is listened on."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        if port in GIVEN:
+            continue
+        GIVEN.add(port)
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                # Somebody else listens there.
+                pass
 
 
 def fetch(url):
