@@ -14,12 +14,14 @@ mod encoder;
 mod file;
 mod restore;
 mod save;
+mod shelf;
 
 pub use decoder::{Decoder, Fault};
 pub use encoder::Encoder;
 pub use file::{Facts, read};
 pub use restore::restore;
 pub use save::save;
+pub use shelf::Shelf;
 
 /// How a file begins; the last character is the version of the format.
 const MAGIC: &[u8; 16] = b"synod snapshot 1";

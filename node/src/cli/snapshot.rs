@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use storage::journal::Identity;
+use time::OffsetDateTime;
 
 use super::Format;
-use crate::archive::{self, Facts};
+use crate::archive::{self, Facts, Shelf};
 use crate::settings::{Layers, Settings};
 
 /// Saves a cluster's state to a file, looks at such files, and makes new clusters from them
@@ -17,6 +18,7 @@ use crate::settings::{Layers, Settings};
 #[command(after_help = "\
 Examples:
   synod snapshot save monday.snap --endpoints 10.1.0.1:2379,10.2.0.1:2379
+  synod snapshot save --into /backups --keep 14 && synod snapshot status /backups
   synod snapshot status monday.snap -o json
   synod snapshot restore monday.snap --settings new.toml --data-dir /var/lib/synod-new
 
@@ -42,7 +44,14 @@ enum Command {
 #[derive(Debug, Args)]
 struct Save {
     /// Where to; must not exist yet
-    file: PathBuf,
+    #[arg(required_unless_present = "into")]
+    file: Option<PathBuf>,
+    /// A folder that gets the file, named by the time: backup-20261121T231500Z.snap
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    into: Option<PathBuf>,
+    /// Removes all but so many of the newest backups of the folder, once the new one is there and whole
+    #[arg(long, value_name = "NUMBER", requires = "into", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
     /// Where nodes serve clients (listen.clients), host:port
     #[arg(
         long,
@@ -58,7 +67,7 @@ struct Save {
 
 #[derive(Debug, Args)]
 struct Status {
-    /// The file
+    /// The file, or a folder of backups, of which the newest is meant
     file: PathBuf,
     /// How to print the result
     #[arg(short, long, value_enum, default_value = "table")]
@@ -86,7 +95,7 @@ struct Restore {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let (done, output) = match &arguments.command {
         Command::Save(told) => (save(told), told.output),
-        Command::Status(told) => (archive::read(&told.file, &mut |_| Ok(())), told.output),
+        Command::Status(told) => (status(told), told.output),
         Command::Restore(told) => (restore(told), told.output),
     };
     match done {
@@ -101,7 +110,33 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
+fn status(told: &Status) -> Result<Facts, String> {
+    if told.file.is_dir() {
+        let newest = Shelf::open(&told.file)?.newest()?;
+        eprintln!("{}", newest.display());
+        return archive::read(&newest, &mut |_| Ok(()));
+    }
+    archive::read(&told.file, &mut |_| Ok(()))
+}
+
 fn save(told: &Save) -> Result<Facts, String> {
+    let Some(dir) = &told.into else {
+        let file = told.file.as_deref().ok_or("name a file, or a folder with --into")?;
+        return fetch(told, file);
+    };
+    let shelf = Shelf::open(dir)?;
+    let file = shelf.place(OffsetDateTime::now_utc());
+    let facts = fetch(told, &file)?;
+    eprintln!("{} is saved", file.display());
+    if let Some(keep) = told.keep {
+        for old in shelf.clear(keep as usize)? {
+            eprintln!("{} is removed", old.display());
+        }
+    }
+    Ok(facts)
+}
+
+fn fetch(told: &Save, file: &Path) -> Result<Facts, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -113,7 +148,7 @@ fn save(told: &Save) -> Result<Facts, String> {
             bar.set_length(expected);
             bar.set_position(there);
         };
-        let saved = runtime.block_on(archive::save(endpoint, &told.file, &mut progress));
+        let saved = runtime.block_on(archive::save(endpoint, file, &mut progress));
         bar.finish_and_clear();
         match saved {
             Ok(facts) => return Ok(facts),
@@ -134,7 +169,10 @@ fn bar() -> ProgressBar {
 }
 
 fn restore(told: &Restore) -> Result<Facts, String> {
-    let mut layers = Layers::new().with_file(&told.settings)?;
+    // As the node will have them, so that what a pod is told by its environment holds here too.
+    let mut layers = Layers::new()
+        .with_file(&told.settings)?
+        .with_environment(std::env::vars());
     for (key, value) in [
         ("node", told.node.clone()),
         ("data_dir", told.data_dir.as_deref().map(text)),
