@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::get::post;
+use super::get::{Operator, post};
 use crate::drain::Drained;
 use crate::http::drain::Wish;
 use crate::settings::parse_duration;
@@ -37,6 +37,8 @@ pub(super) struct Arguments {
     /// How long all of it may take
     #[arg(long, value_parser = parse_duration, default_value = "20s")]
     timeout: Duration,
+    #[command(flatten)]
+    operator: Operator,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -59,7 +61,8 @@ fn drain(arguments: &Arguments) -> Result<&'static str, String> {
         timeout_ms: millis(arguments.timeout),
     };
     let json = serde_json::to_string(&wish).map_err(|error| error.to_string())?;
-    let (code, body) = post(&arguments.endpoint, "/v1/drain", &json, arguments.timeout + GRACE)?;
+    let patience = arguments.timeout + GRACE;
+    let (code, body) = post(&arguments.endpoint, "/v1/drain", &json, &arguments.operator, patience)?;
     if code != 200 {
         return Err(format!("{}: HTTP status {code}: {}", arguments.endpoint, body.trim()));
     }

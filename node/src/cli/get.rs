@@ -2,10 +2,24 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::Args;
+
+use crate::settings::token;
 
 /// No page of a node is larger.
 const MAX_ANSWER: u64 = 16 << 20;
+
+/// How an operator shows a node to be one.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Operator {
+    /// Holds the token that the node wants from operators, if it has operators.token_file; else changes are taken from the
+    /// node's own machine only
+    #[arg(long, value_name = "FILE", env = "SYNOD_OPERATORS_TOKEN_FILE")]
+    pub(super) token_file: Option<PathBuf>,
+}
 
 /// Fetches a page. `endpoint` is `host:port`, with or without `http://`.
 ///
@@ -24,12 +38,22 @@ pub(super) fn get(endpoint: &str, path: &str, timeout: Duration) -> Result<Strin
 ///
 /// # Errors
 /// A sentence: not reachable, or no answer in time. Then it is not known whether the node has heard.
-pub(super) fn post(endpoint: &str, path: &str, json: &str, timeout: Duration) -> Result<(u16, String), String> {
+pub(super) fn post(
+    endpoint: &str,
+    path: &str,
+    json: &str,
+    operator: &Operator,
+    timeout: Duration,
+) -> Result<(u16, String), String> {
     let host = host(endpoint);
     let length = json.len();
+    let authorization = match &operator.token_file {
+        Some(file) => format!("Authorization: Bearer {}\r\n", token::read(file)?),
+        None => String::new(),
+    };
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{json}"
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}Content-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{json}"
     );
     ask(host, &request, timeout)
 }

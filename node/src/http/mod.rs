@@ -9,11 +9,16 @@
 //! * `POST /v1/reconfigure`: an operator wants another configuration ([`reconfigure`]).
 //! * `POST /v1/drain`: somebody is about to stop this node ([`drain`]).
 //!
+//! Everybody who reaches the port may ask; only operators may change something ([`operators`]).
+//!
 //! `?verbose` on the probes lists every check.
 
 pub mod drain;
+mod operators;
 pub mod reconfigure;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +26,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use prometheus::{Registry, TextEncoder};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -56,6 +61,8 @@ pub struct Pages {
     pub ready_lag: u64,
     /// How long a change of configuration may take to be chosen.
     pub request_timeout: Duration,
+    /// Holds the word that operators have to say; `None`: who comes from this machine is one.
+    pub operator_token: Option<PathBuf>,
 }
 
 /// Serves the pages until `stop` resolves.
@@ -64,7 +71,8 @@ pub struct Pages {
 /// The listener failed.
 pub async fn serve(pages: Arc<Pages>, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let (sender, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = axum::serve(listener, router(pages.clone())).with_graceful_shutdown(async move {
+    let service = router(pages.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
         // A dropped sender stops the server as well.
         let _ = stopped.await;
     });
@@ -78,15 +86,18 @@ pub async fn serve(pages: Arc<Pages>, listener: TcpListener, stop: impl Future<O
 }
 
 fn router(pages: Arc<Pages>) -> Router {
+    let changes = Router::new()
+        .route("/v1/reconfigure", post(reconfigure::reconfigure))
+        .route("/v1/drain", post(drain::drain))
+        .route_layer(middleware::from_fn_with_state(pages.clone(), operators::admit));
     Router::new()
+        .merge(changes)
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/health", get(health))
         .route("/version", get(version))
         .route("/v1/status", get(status))
-        .route("/v1/reconfigure", post(reconfigure::reconfigure))
-        .route("/v1/drain", post(drain::drain))
         .with_state(pages)
 }
 
@@ -357,6 +368,7 @@ mod tests {
             recent,
             ready_lag: 0,
             request_timeout: Duration::from_secs(1),
+            operator_token: None,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
         let address = listener.local_addr().expect("it is bound");

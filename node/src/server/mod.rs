@@ -471,6 +471,7 @@ impl Edges {
             recent: Recent::new(metrics),
             ready_lag: settings.limits.ready_lag,
             request_timeout: settings.timing.request_timeout,
+            operator_token: settings.operator_token.clone(),
         })
     }
 }

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 42] = [
+pub(super) const SCALARS: [&str; 43] = [
     "cluster",
     "node",
     "data_dir",
@@ -19,6 +19,7 @@ pub(super) const SCALARS: [&str; 42] = [
     "listen.peers",
     "listen.clients",
     "listen.http",
+    "operators.token_file",
     "certificates.authority",
     "certificates.certificate",
     "certificates.key",

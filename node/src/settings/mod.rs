@@ -14,6 +14,7 @@
 //! * [`compaction`]: how much history is kept
 //! * [`genesis`]: members and quorum system
 //! * [`join`]: what a node is told that joins a running cluster
+//! * [`token`]: the word that operators know
 //! * [`units`]: `100ms`, `64MiB`
 
 mod compaction;
@@ -23,6 +24,7 @@ pub(crate) mod genesis;
 pub mod join;
 mod keys;
 mod layers;
+pub mod token;
 mod units;
 
 use std::collections::BTreeMap;
@@ -56,6 +58,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the node listens.
     pub listen: Listen,
+    /// Holds the word that operators know who change something; `None`: who comes from this machine may.
+    pub operator_token: Option<PathBuf>,
     /// Who the node is towards its peers.
     pub certificates: Certificates,
     /// The members and the quorum system of the first slot.
@@ -211,6 +215,7 @@ impl Settings {
         };
         let data_dir = keys.path("data_dir");
         let listen = Listen::read(keys);
+        let operator_token = read_operator_token(keys);
         let certificates = Certificates::read(keys);
         let timing = Timing::read(keys);
         let reluctance = keys.or("reluctance", 0, |text| keys::integer(text, 0..=1000));
@@ -251,6 +256,7 @@ impl Settings {
             node: node?,
             data_dir: data_dir?,
             listen: listen?,
+            operator_token: operator_token?,
             certificates: certificates?,
             genesis: genesis?,
             introduced,
@@ -283,6 +289,20 @@ impl Settings {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         paxos::ClusterId(hash.max(1))
+    }
+}
+
+/// Read once, so that a node does not start with a file that nobody could use; then at every change, for it may be renewed.
+fn read_operator_token(keys: &mut Keys) -> Option<Option<PathBuf>> {
+    let Some(path) = keys.optional_path("operators.token_file") else {
+        return Some(None);
+    };
+    match token::read(&path) {
+        Ok(_) => Some(Some(path)),
+        Err(reason) => {
+            keys.fault("operators.token_file", &reason);
+            None
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::show::standing;
 use super::steps::{Way, is_same};
 use super::target::target;
 use crate::cli::Format;
+use crate::cli::get::Operator;
 use crate::http::reconfigure::Risk;
 use crate::settings::parse_duration;
 
@@ -55,6 +56,8 @@ pub(super) struct Apply {
 pub(in crate::cli) struct Going {
     #[command(flatten)]
     pub(in crate::cli) whom: Endpoints,
+    #[command(flatten)]
+    pub(in crate::cli) operator: Operator,
     /// Says that a risk is accepted; may be repeated
     #[arg(long = "accept-risk", value_name = "RISK", value_enum)]
     pub(in crate::cli) accept: Vec<Risk>,
@@ -126,6 +129,7 @@ pub(in crate::cli) fn walk(
     }
     let way = Way {
         whom: &going.whom,
+        operator: &going.operator,
         accept: &going.accept,
         patience: going.patience,
         output,

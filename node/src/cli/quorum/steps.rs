@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::live::{Endpoints, Live};
 use super::target::following;
 use crate::cli::Format;
-use crate::cli::get::post;
+use crate::cli::get::{Operator, post};
 use crate::http::reconfigure::{Risk, Said, Wish};
 use crate::status::NodeStatus;
 
@@ -28,6 +28,8 @@ const SETTLING: Duration = Duration::from_secs(3);
 pub(in crate::cli) struct Way<'a> {
     /// Whom to ask.
     pub(in crate::cli) whom: &'a Endpoints,
+    /// Who asks.
+    pub(in crate::cli) operator: &'a Operator,
     /// What is accepted.
     pub(in crate::cli) accept: &'a [Risk],
     /// How long to wait in all, before giving up with the change as it then is.
@@ -173,7 +175,7 @@ impl Way<'_> {
             accept: self.accept.to_vec(),
         };
         let wish = serde_json::to_string(&wish).map_err(|error| error.to_string())?;
-        let answer = match post(endpoint, "/v1/reconfigure", &wish, ANSWER) {
+        let answer = match post(endpoint, "/v1/reconfigure", &wish, self.operator, ANSWER) {
             Ok((_, body)) => {
                 serde_json::from_str::<Said>(&body).map_err(|_| format!("{endpoint} answers: {}", body.trim()))?
             }
