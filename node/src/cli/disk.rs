@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use storage::{Inspection, Looked, Verdict};
+use storage::{Inspection, Leftover, Looked, Verdict};
 
 use super::Format;
+use crate::settings::join::KEPT;
 
 /// Looks at data folders of nodes that are stopped.
 #[derive(Debug, Args)]
@@ -189,7 +190,7 @@ fn describe(inspection: &Inspection) -> String {
         );
     }
     for leftover in &inspection.leftovers {
-        line("beside", format!("{}: {}", leftover.name, leftover.what));
+        line("beside", format!("{}: {}", leftover.name, what(leftover)));
     }
     for note in &journal.notes {
         line("note", note.clone());
@@ -224,7 +225,7 @@ fn to_json(inspection: &Inspection) -> Value {
     let leftovers: Vec<Value> = inspection
         .leftovers
         .iter()
-        .map(|leftover| json!({ "name": leftover.name, "what": leftover.what }))
+        .map(|leftover| json!({ "name": leftover.name, "what": what(leftover) }))
         .collect();
     json!({
         "dir": inspection.dir.display().to_string(),
@@ -261,4 +262,13 @@ fn to_json(inspection: &Inspection) -> Value {
         "verdict_text": verdict,
         "next": next,
     })
+}
+
+/// What lies beside journal and state. The store knows what it puts there itself.
+fn what(leftover: &Leftover) -> &'static str {
+    if leftover.name == KEPT {
+        "what the node was told when it joined; it needs it at every start"
+    } else {
+        leftover.what
+    }
 }

@@ -5,7 +5,7 @@ use prometheus::Registry;
 use storage::journal::{Hooks, Identity};
 use storage::{Found, Store, StoreSettings};
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Failure, during};
 use crate::driver::{Happening, Outbound};
@@ -31,7 +31,12 @@ pub(super) fn open(
 ) -> Result<Store, Failure> {
     let dir = &settings.data_dir;
     let identity = identity(settings, me);
-    match (Store::found(dir), bootstrap || settings.introduced.is_some()) {
+    let found = Store::found(dir);
+    if let (Found::Something, Some(document)) = (found, &settings.invitation) {
+        warn!(document = %document.display(), "this node has its data and needs the document of `join` no more: take it away, for on \
+              another empty disk this node would begin the same life again and vote on what it has forgotten");
+    }
+    match (found, bootstrap || settings.introduced.is_some()) {
         (Found::Something, _) if bootstrap => {
             return Err(Failure(format!(
                 "{} holds a node's data already: leave out --bootstrap to start that node again",
@@ -63,6 +68,10 @@ pub(super) fn open(
     let mut store =
         Store::open(dir, &identity, told, hooks, registry).map_err(during("cannot open the data folder"))?;
     store.machine.found(settings.genesis.clone());
+    // Behind the making of the folder, so that what lies in it is a node's; before anything is promised.
+    settings
+        .keep_invitation()
+        .map_err(during("cannot keep the document of `join` in the data folder"))?;
     Ok(store)
 }
 

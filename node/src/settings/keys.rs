@@ -152,6 +152,11 @@ impl Keys {
         }
     }
 
+    /// A single value as it stands there, without taking it.
+    pub(super) fn peek(&self, key: &str) -> Option<String> {
+        self.left.get(key)?.clone().into_string().ok()
+    }
+
     /// A value that is more than a text.
     pub(super) fn whole(&mut self, key: &'static str) -> Option<Value> {
         self.known.insert(key);

@@ -66,6 +66,8 @@ pub struct Settings {
     pub genesis: Configuration,
     /// For a node that has joined later: the configuration in which it was introduced.
     pub introduced: Option<Configuration>,
+    /// The document that an operator gave it to join with, if it is still there.
+    pub invitation: Option<PathBuf>,
     /// Where to reach a peer instead of at its member's address, `host:port`.
     pub dial: BTreeMap<NodeId, String>,
     /// How long things take.
@@ -207,13 +209,16 @@ impl Settings {
     /// Takes every key; `None` if one that is needed is missing or faulty, which `keys` has noted.
     fn read(keys: &mut Keys) -> Option<Settings> {
         // Every `take` happens, whatever earlier ones gave, so that all faults are seen.
-        let joining = join::read(keys);
-        let join = joining.clone().flatten();
+        let data_dir = keys.path("data_dir");
+        let invited = join::read(keys, data_dir.as_deref());
+        let (join, invitation) = match invited.clone().flatten() {
+            Some(join::Invitation { joining, given }) => (Some(joining), given),
+            None => (None, None),
+        };
         let cluster = match &join {
             Some(join) => keys.or("cluster", join.cluster.clone(), keys::cluster),
             None => keys.required("cluster", keys::cluster),
         };
-        let data_dir = keys.path("data_dir");
         let listen = Listen::read(keys);
         let operator_token = read_operator_token(keys);
         let certificates = Certificates::read(keys);
@@ -250,7 +255,7 @@ impl Settings {
                 ),
             );
         }
-        joining?;
+        invited?;
         Some(Settings {
             cluster: cluster?,
             node: node?,
@@ -260,6 +265,7 @@ impl Settings {
             certificates: certificates?,
             genesis: genesis?,
             introduced,
+            invitation,
             dial,
             timing: timing?,
             reluctance: u32::try_from(reluctance?).ok()?,
@@ -274,6 +280,23 @@ impl Settings {
             log: log?,
             sync_delay: sync_delay?,
         })
+    }
+
+    /// Keeps what the node was told to join with in its data folder, so that the operator's document is needed once only.
+    ///
+    /// # Errors
+    /// The data folder cannot be written.
+    pub fn keep_invitation(&self) -> std::io::Result<()> {
+        let Some(introduced) = &self.introduced else {
+            return Ok(());
+        };
+        let joining = join::Joining {
+            cluster: self.cluster.clone(),
+            node: self.node,
+            genesis: self.genesis.clone(),
+            introduced: introduced.clone(),
+        };
+        joining.keep(&self.data_dir)
     }
 
     /// This node as the newest configuration describes it that its settings know.
