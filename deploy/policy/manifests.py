@@ -36,6 +36,11 @@ def golden(topology, region):
     return RENDERED / topology / f"{region}.yaml"
 
 
+def restore_pod(index):
+    """The pod that puts a backup onto the disk of the pod with this index, made as its first lines say."""
+    return yaml.safe_load((DEPLOY / "restore" / "pod.yaml").read_text().replace("INDEX", str(index)))
+
+
 @dataclass
 class Region:
     """Everything of one Kubernetes cluster."""
@@ -103,11 +108,11 @@ class Region:
         }
         return self.statefulset["spec"]["template"]["metadata"]["labels"] | added
 
-    def environment(self, index, extra_config_maps=None):
+    def environment(self, index, extra_config_maps=None, container=None):
         """The container's variables in the pod with this index: references looked up, `$(NAME)` expanded."""
         maps = {item["metadata"]["name"]: item["data"] for item in self.all("ConfigMap")} | (extra_config_maps or {})
         values = {}
-        for entry in self.container["env"]:
+        for entry in (container or self.container)["env"]:
             name = entry["name"]
             if "value" in entry:
                 values[name] = expand(entry["value"], values)

@@ -69,6 +69,8 @@ def give_turn(region):
 
 SET = lambda *path: of("StatefulSet", "synod", put(*path))
 PDB = lambda *path: of("PodDisruptionBudget", "synod", put(*path))
+JOB = lambda *path: of("CronJob", "synod-backup", put("spec", *path))
+JOB_POD = ("jobTemplate", "spec", "template", "spec")
 POLICY = lambda *path: of("NetworkPolicy", "synod", put(*path))
 BOX = lambda *path: lambda region: put(*path)(container(region))
 POD = lambda *path: lambda region: put(*path)(region.pod)
@@ -128,12 +130,35 @@ MUTANTS = [
     ("founding_is_by_hand", NESTED, first(lambda region: region.objects.append(
         {"kind": "ConfigMap", "metadata": {"name": "synod-founding", "namespace": "synod"}, "data": {"bootstrap": "true"}}
     ))),
+    ("joining_is_by_hand", NESTED, first(lambda region: region.objects.append(
+        {"kind": "ConfigMap", "metadata": {"name": "synod-join", "namespace": "synod"}, "data": {}}
+    ))),
+    ("joining_is_by_hand", GRID, first(variable("SYNOD_JOIN", "/etc/synod/join/us-east-1-0.toml"))),
+    ("joining_is_by_hand", FIVE, last(lambda region: [
+        volume["configMap"].pop("optional") for volume in region.pod["volumes"] if volume["name"] == "join"
+    ])),
+    ("joining_is_by_hand", GRID, first(lambda region: [
+        mount.update(subPath="us-east-1-0.toml") for mount in container(region)["volumeMounts"] if mount["name"] == "join"
+    ])),
     ("disks_outlive_pods", NESTED, first(SET("spec", "persistentVolumeClaimRetentionPolicy", "whenScaled", "Delete"))),
     ("disks_outlive_pods", GRID, first(of("StorageClass", "synod", put("reclaimPolicy", "Delete")))),
     ("disks_outlive_pods", GRID, everywhere(patch_settings("/var/lib/synod/node", "/tmp/node"))),
     ("disks_outlive_pods", GRID, first(lambda region: put("spec", "accessModes", ["ReadWriteMany"])(
         region.statefulset["spec"]["volumeClaimTemplates"][0]
     ))),
+    ("backups_are_made", NESTED, last(JOB("concurrencyPolicy", "Allow"))),
+    ("backups_are_made", NESTED, last(JOB("jobTemplate", "spec", "activeDeadlineSeconds", 86400))),
+    ("backups_are_made", NESTED, last(JOB("jobTemplate", "spec", "template", "metadata", "labels", "app.kubernetes.io/name", "synod"))),
+    ("backups_are_made", NESTED, last(JOB("jobTemplate", "spec", "template", "metadata", "labels", "synod.dev/client", "false"))),
+    ("backups_are_made", NESTED, last(JOB(*JOB_POD, "initContainers", 0, "args", 2, "--into=/tmp"))),
+    ("backups_are_made", NESTED, last(JOB(*JOB_POD, "containers", 0, "args", ["--help"]))),
+    ("backups_are_made", NESTED, last(JOB(*JOB_POD, "containers", 0, "image", "registry.example.com/synod:0.0.9"))),
+    ("backups_are_made", NESTED, last(JOB(*JOB_POD, "containers", 0, "securityContext", {}))),
+    ("backups_are_made", NESTED, last(JOB(*JOB_POD, "securityContext", "runAsNonRoot", False))),
+    ("backups_are_made", NESTED, last(drop("PersistentVolumeClaim", "synod-backups"))),
+    ("restores_fit", NESTED, everywhere(BOX("image", "registry.example.com/synod:0.2.0"))),
+    ("restores_fit", GRID, everywhere(POD("securityContext", "runAsUser", 1000))),
+    ("restores_fit", FIVE, everywhere(variable("SYNOD_NODE", "$(REGION)-x$(POD_INDEX)"))),
     ("references_exist", NESTED, first(drop("StorageClass", "synod"))),
     ("references_exist", NESTED, first(drop("Certificate", "synod-2"))),
     ("references_exist", FIVE, first(of("Service", "synod", put("metadata", "namespace", "default")))),

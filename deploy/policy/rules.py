@@ -2,17 +2,19 @@
 
 import re
 
-from manifests import expand
+from manifests import expand, restore_pod
 
 # How long the program itself takes to stop at most: handing over, clients, the core, the peers and what is left get 2 s each.
 STOP_SECONDS = 10
 # What must be left of the grace period when all of that took as long as it may.
 GRACE_SPARE_SECONDS = 15
+# After so long the newest backup is too old (the alert SynodBackupStale; dashboards/source/alerts.toml).
+BACKUP_HOURS = 26
 # After so long a silence of its main loop a node calls itself dead (/livez).
 WATCHDOG_SECONDS = 30
 
 # What operators bring themselves; deploy/README.md says how.
-BROUGHT = {("Secret", "synod-certificates"), ("ConfigMap", "synod-founding")}
+BROUGHT = {("Secret", "synod-certificates"), ("ConfigMap", "synod-founding"), ("ConfigMap", "synod-join")}
 
 REGION_RULES, TOPOLOGY_RULES = [], []
 
@@ -309,6 +311,23 @@ def founding_is_by_hand(region):
 
 
 @of_region
+def joining_is_by_hand(region):
+    """Every pod finds a document that is meant for it alone where it looks, and none is applied again and again: a disk that is
+    lost once more would begin the same life a second time."""
+    if region.find("ConfigMap", "synod-join"):
+        yield "the ConfigMap synod-join is rendered"
+    volumes = {volume["name"]: volume for volume in region.pod["volumes"]}
+    source = {path: (volumes.get(volume, {}), inside) for path, volume, inside in mounted(region, 0)}
+    for index in range(region.replicas):
+        folder = region.environment(index).get("SYNOD_JOIN", "")
+        volume, inside = source.get(folder, ({}, ""))
+        if inside:
+            yield f"{folder} is a part of a volume, which is not renewed while a pod waits for it"
+        if volume.get("configMap") != {"name": "synod-join", "optional": True}:
+            yield f"SYNOD_JOIN is {folder!r}, where no optional ConfigMap synod-join is mounted"
+
+
+@of_region
 def disks_outlive_pods(region):
     """Claims and volumes are kept, and one pod at a time writes to them."""
     spec = region.statefulset["spec"]
@@ -323,6 +342,66 @@ def disks_outlive_pods(region):
     mounts = {name: path for path, name, _ in mounted(region, 0)}
     if not region.settings["data_dir"].startswith(mounts[claim["metadata"]["name"]] + "/"):
         yield f"data_dir {region.settings['data_dir']} is not on the claim, which is at {mounts['data']}"
+
+
+@of_region
+def backups_are_made(region):
+    """A backup is fetched through the Service as a client, read back, and kept on a claim that is not a node's; nothing that counts
+    nodes counts its pod, and its pod may do no more than a node's."""
+    for job in region.all("CronJob"):
+        spec = job["spec"]
+        work = spec["jobTemplate"]["spec"]
+        pod, labels = work["template"]["spec"], work["template"]["metadata"]["labels"]
+        if spec["concurrencyPolicy"] != "Forbid" or spec.get("suspend"):
+            yield f"the job runs {spec['concurrencyPolicy']}, suspended: {spec.get('suspend', False)}"
+        if not 0 < work.get("activeDeadlineSeconds", 0) <= BACKUP_HOURS * 3600 / 4 or pod["restartPolicy"] != "Never":
+            yield "a job that hangs would hold up those after it"
+        own = region.pod_labels(0)
+        if labels.get("app.kubernetes.io/name") == own["app.kubernetes.io/name"]:
+            yield "the job's pod has the label of the nodes, so Services and budgets count it"
+        if labels.get("synod.dev/client") != "true":
+            yield "the job's pod may not reach a node"
+        (save, *_), (verify,) = pod["initContainers"], pod["containers"]
+        clients = container_ports(region)["clients"]["containerPort"]
+        wanted = ["snapshot", "save", "--into=/backups", f"--endpoints=synod.synod.svc:{clients}"]
+        if [argument for argument in save["args"] if not argument.startswith("--keep=")] != wanted:
+            yield f"the job runs {save['args']}"
+        if verify["args"][:3] != ["snapshot", "status", "/backups"]:
+            yield f"nobody reads what was saved, but runs {verify['args']}"
+        (claim,) = [volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"]]
+        if not region.find("PersistentVolumeClaim", claim):
+            yield f"the claim {claim} is not rendered"
+        for container in pod["initContainers"] + pod["containers"]:
+            if container["image"] != region.container["image"]:
+                yield f"{container['name']} runs {container['image']}, the nodes {region.container['image']}"
+            if container["securityContext"] != region.container["securityContext"]:
+                yield f"{container['name']} may do more than a node"
+        if pod["securityContext"] != region.pod["securityContext"] or pod.get("automountServiceAccountToken") is not False:
+            yield "the job's pod may do more than a node's"
+
+
+@of_region
+def restores_fit(region):
+    """The pod that restores a disk writes to the right claim, where the node will look, as the node that it will be."""
+    for index in range(region.replicas):
+        spec = restore_pod(index)["spec"]
+        (container,) = spec["containers"]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        own = {mount["name"]: mount["mountPath"] for mount in region.container["volumeMounts"]}
+        if (paths["data"], paths["settings"]) != (own["data"], own["settings"]):
+            yield f"the restoring pod mounts {paths}, the node {own}"
+        if volumes["data"]["persistentVolumeClaim"]["claimName"] != f"data-synod-{index}":
+            yield f"the restoring pod of {index} has {volumes['data']}"
+        here, there = region.environment(index, container=container), region.environment(index)
+        if f"--node={there['SYNOD_NODE']}" != expand(container["args"][-1], here):
+            yield f"{there['SYNOD_NODE']} would be restored with {container['args'][-1]}"
+        if strange := {name: value for name, value in here.items() if there.get(name) != value}:
+            yield f"the restoring pod has {strange}"
+        if container["image"] != region.container["image"]:
+            yield f"the restoring pod runs {container['image']}, the node {region.container['image']}"
+        if spec["securityContext"] != region.pod["securityContext"]:
+            yield "the restoring pod may do more than a node, or its files belong to somebody else"
 
 
 @of_region

@@ -4,11 +4,15 @@
     live.py --synod PATH [--only TOPOLOGY]
 
 Founds the cluster, writes and reads through etcdctl, rolls every pod as the manifests allow, holds down as many as the
-disruption budgets allow while no alert may fire, and shows that one set more is fatal. pod.py says what differs from a real cluster.
+disruption budgets allow while no alert may fire, shows that one set more is fatal, and takes back a pod whose disk is lost. pod.py says what differs from a real cluster.
 """
 
 import argparse
+import itertools
+import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -163,6 +167,134 @@ class Trial:
         self.check(pod.wait() == 1, "a node with data started as a founding member")
         self.start([pod.name])
 
+    def commands(self, name):
+        """Where `synod member` finds the others, as through `kubectl port-forward`."""
+        return ",".join(f"{pod.address}:{pod.port('http')}" for pod in self.pods.values() if pod.name != name and pod.process)
+
+    def operate(self, name, *arguments):
+        """Runs a command as an operator does while one pod is away; its output."""
+        line = [self.synod, *arguments, "--endpoint", self.commands(name)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+        self.check(done.returncode == 0, f"{' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def begin_anew(self, name, document):
+        """Gives a pod its document, starts it, takes the document away, and restarts it without."""
+        pod = self.pods[name]
+        pod.tell({document.name: document.read_text(), "somebody-else.toml": "for another pod"})
+        self.start([name])
+        # It learns from the others, by the log, who it is now.
+        lives = lambda: {m["incarnation"] for m in pod.status().get("members", []) if m["name"] == name}
+        wait_for(f"{name} knows its new life", lambda: lives() - {1})
+        (life,) = lives()
+        pod.tell({})
+        self.stop([name])
+        self.start([name])
+        wait_for(
+            f"{name} reaches every peer again",
+            lambda: all(member["connected"] for member in pod.status().get("members", [{"connected": False}])),
+        )
+        return life
+
+    def replace(self):
+        """A pod loses its disk: it must not begin by itself, takes part again in a new life, and never in an old one."""
+        name = list(self.pods)[-2]
+        pod = self.pods[name]
+        self.stop([name])
+        pod.lose_disk()
+        pod.start()
+        self.check(pod.wait() == 1, f"{name} started without its disk")
+        self.check(f"synod member replace {pod.number}" in pod.last_words(), f"{name} does not say what to do: {pod.last_words()}")
+        document = self.folder / f"{name}.toml"
+        self.operate(name, "member", "replace", name, "--out", str(document), "--patience", "90s")
+        life = self.begin_anew(name, document)
+        # Its earlier document does no harm while it has its data.
+        pod.tell({document.name: document.read_text()})
+        self.stop([name])
+        self.start([name])
+        pod.tell({})
+        # It votes: with a set away that is not fatal as long as it is there, writes go on.
+        down = self.spare(name)
+        self.stop(down)
+        wait_for(f"a write by {name} and others", lambda: self.try_put("replaced", down))
+        self.start(down)
+        return f"{name} lost its disk and is back in life {life}"
+
+    def job(self, region, folder):
+        """Runs the containers of the CronJob one after the other, as its pod would; what the last one says."""
+        spec = region.one("CronJob", "synod-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        here = [pod for pod in self.pods.values() if pod.region is region and pod.probe("readiness")]
+        self.check(here, f"no pod of {region.name} is ready behind the Service")
+        words = {"/backups": str(folder), "synod.synod.svc:2379": here[0].endpoint}
+        for container in spec["initContainers"] + spec["containers"]:
+            line = [self.synod]
+            for argument in container["args"]:
+                for word, meaning in words.items():
+                    argument = argument.replace(word, meaning)
+                line.append(argument)
+            done = subprocess.run(line, capture_output=True, text=True, check=False, env={}, timeout=120, **here[0].identity())
+            self.check(done.returncode == 0, f"{container['name']}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def back_up(self):
+        """Backups are made where there is a CronJob: of all that was written, readable, restorable, and not for ever."""
+        region = next((region for region in self.regions if region.all("CronJob")), None)
+        if not region:
+            return ""
+        folder = self.folder / "backups"
+        folder.mkdir()
+        first = next(iter(self.pods.values()))
+        first.give(folder, 0o770)
+        # A backup is its node's state: a read at each node sees to it that none is behind.
+        here = [pod.endpoint for pod in self.pods.values() if pod.region is region]
+        (keys,) = {len(get_prefix([endpoint], "")) for endpoint in here}
+        facts = self.job(region, folder)
+        self.check((facts["cluster"], facts["keys"]) == (region.settings["cluster"], keys), f"{keys} keys, of which it saved {facts}")
+        (newest,) = folder.iterdir()
+        # Names are by the second, and the next job begins in the same one.
+        newest = newest.rename(folder / "backup-20200201T000000Z.snap")
+        args = region.one("CronJob", "synod-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["initContainers"][0]["args"]
+        keep = next(int(argument.removeprefix("--keep=")) for argument in args if argument.startswith("--keep="))
+        for day in range(1, keep + 2):
+            shutil.copy(newest, folder / f"backup-202001{day:02}T000000Z.snap")
+        again = self.job(region, folder)
+        self.check(again["slot"] >= facts["slot"], f"after slot {facts['slot']} it saved {again['slot']}")
+        left = sorted(path.name for path in folder.iterdir())
+        self.check(len(left) == keep and newest.name in left, f"of {keep} backups it keeps {left}")
+        # A damaged one fails the job's second container.
+        damaged = folder / left[-1]
+        damaged.chmod(0o640)
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content)
+        status = subprocess.run([self.synod, "snapshot", "status", folder], capture_output=True, text=True, check=False)
+        self.check(status.returncode == 1, "a damaged backup is taken for a good one")
+        # Into a new cluster, every node from the same file, as the pod of restore/ does.
+        for pod in self.pods.values():
+            (container,) = manifests.restore_pod(pod.index)["spec"]["containers"]
+            text = pod.translate(region.settings_text, {}).replace(f'cluster = "{region.settings["cluster"]}"', 'cluster = "restored"')
+            settings, disk = self.folder / "restored.toml", self.folder / f"restored-{pod.name}"
+            settings.write_text(text.replace(f"{pod.root}/var/lib/synod", str(disk)))
+            environment = pod.region.environment(pod.index, container=container)
+            words = {"/restore/backup.snap": str(newest), "/etc/synod/settings/synod.toml": str(settings)}
+            line = [self.synod, *(manifests.expand(argument, environment) for argument in container["args"]), "--output=json"]
+            for word, meaning in words.items():
+                line = [argument.replace(word, meaning) for argument in line]
+            done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+            self.check(done.returncode == 0 and json.loads(done.stdout)["keys"] == keys, f"restore: {done.stderr.strip()}")
+            self.check((disk / "node" / "journal").is_dir(), f"{pod.name} was not restored to {disk}")
+        return f"a backup of {keys} keys was read back and restored {len(self.pods)} times, and {keep} are kept; "
+
+    def spare(self, name):
+        """Followers that may be down as long as `name` is not, and that would be fatal together with it."""
+        leader = self.leader()
+        others = [pod.name for pod in self.pods.values() if pod.name not in (name, leader)]
+        for size in range(1, len(others)):
+            for down in itertools.combinations(others, size):
+                if not self.quorums.lost(frozenset(down)) and self.quorums.lost(frozenset(down) | {name}):
+                    return list(down)
+        raise AssertionError(f"{name} never counts")
+
     def renew(self):
         """Renewed certificates are taken up by pods that run, and peers meet with them; half a renewal changes nothing."""
         ok, fail = ('synod_tls_renewals_total{result="%s"}' % result for result in ("ok", "fail"))
@@ -205,13 +337,15 @@ class Trial:
         self.check(found == load.written, f"{len(load.written)} writes were acknowledged, {len(found or {})} are there")
         fatal = self.overdo()
         self.stray_founding()
+        replaced = self.replace()
+        backed_up = self.back_up()
         self.renew()
         self.stop(list(self.pods), drained=False)
         print(
             f"{self.topology}: {len(self.pods)} pods in {len(self.regions)} regions, first leader {leader}; "
             f"{len(load.written)} writes acknowledged and found, {load.retried} tries repeated, slowest {load.slowest:.1f} s; "
             f"{rounds} rounds of restarts in {rolled:.0f} s, held down {', '.join(held)}; no alert fired, {len(pending)} waited; "
-            f"without {', '.join(fatal)} no write, as computed; "
+            f"without {', '.join(fatal)} no write, as computed; {replaced}; {backed_up}"
             f"{self.checks} checks in {time.monotonic() - begin:.0f} s",
             flush=True,
         )

@@ -7,6 +7,7 @@ differs is only this:
   address, and so does every name that peers dial.
 * Its files lie below a folder of its own: the mount paths in settings and arguments get that folder in front.
 * The command before stopping (preStop) is told that address; `minReadySeconds` is not waited for.
+* ConfigMaps and Secrets that are made by hand are put into the pod's files by the test: `renew`, `tell`.
 """
 
 import ctypes
@@ -19,6 +20,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from manifests import expand
 
@@ -44,6 +46,7 @@ class Pod:
         self.drained = None
         self.environment = region.environment(index)
         self.name = self.environment["SYNOD_NODE"]
+        self.number = next(m["node"] for m in region.settings["member"] if m["name"] == self.name)
         context = region.pod["securityContext"]
         # Without root there is no other user to be.
         self.user = (context["runAsUser"], context["runAsGroup"]) if os.geteuid() == 0 else None
@@ -108,6 +111,24 @@ class Pod:
                 self.give(fresh, 0o440)
                 fresh.rename(path)
 
+    def tell(self, documents):
+        """What the kubelet does some time after the ConfigMap `synod-join` was made, or, with nothing, deleted."""
+        folder = Path(self.inside(self.environment["SYNOD_JOIN"]))
+        for path in folder.iterdir():
+            path.unlink()
+        for name, text in documents.items():
+            (folder / name).write_text(text)
+            self.give(folder / name, 0o440)
+
+    def lose_disk(self):
+        """The claim is deleted, and another, empty one is bound."""
+        (claim,) = self.region.statefulset["spec"]["volumeClaimTemplates"]
+        (mount,) = [m for m in self.region.container["volumeMounts"] if m["name"] == claim["metadata"]["name"]]
+        path = self.root / mount["mountPath"].lstrip("/")
+        shutil.rmtree(path)
+        path.mkdir()
+        self.give(path, 0o770)
+
     def metric(self, series):
         """The value of a series at /metrics; nothing while there is none."""
         lines = self.http("/metrics")[1].splitlines()
@@ -116,6 +137,8 @@ class Pod:
     def content(self, volume, secrets, addresses):
         """The files of a volume, by name."""
         if "configMap" in volume:
+            if volume["configMap"].get("optional") and not self.region.find("ConfigMap", volume["configMap"]["name"]):
+                return {}
             data = self.region.one("ConfigMap", volume["configMap"]["name"])["data"]
             return {name: self.translate(text, addresses) for name, text in data.items()}
         if "secret" in volume:
@@ -167,7 +190,7 @@ class Pod:
     def inside(self, path):
         """A path in the container as one on this machine; what is no such path stays."""
         mounts = [mount["mountPath"] for mount in self.region.container["volumeMounts"]]
-        return f"{self.root}{path}" if any(path.startswith(mount + "/") for mount in mounts) else path
+        return f"{self.root}{path}" if any(path == mount or path.startswith(mount + "/") for mount in mounts) else path
 
     def terminate(self):
         """Begins to stop the pod, as the kubelet does: first with the command of the manifests."""

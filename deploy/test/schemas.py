@@ -31,24 +31,27 @@ def main():
         print(f"the schemas of {blind} accept a misspelt field", file=sys.stderr)
         return 1
     judged, faults, seen, foreign = 0, 0, set(), 0
+    beside = [("restore", "pod.yaml", [manifests.restore_pod(0)])]
     for topology in manifests.topologies():
         for name in manifests.regions(topology):
             region = manifests.Region.load(topology, name, manifests.golden(topology, name).read_text())
-            for item in region.objects:
-                if item["kind"] in FOREIGN:
-                    foreign += 1
-                    continue
-                if str(item) in seen:
-                    continue
-                seen.add(str(item))
-                for version in VERSIONS:
-                    judged += 1
-                    try:
-                        kubernetes_validate.validate(item, version, strict=True)
-                    except kubernetes_validate.ValidationError as error:
-                        faults += 1
-                        where = f"{topology}/{name} {item['kind']} {item['metadata']['name']}"
-                        print(f"{where}, Kubernetes {version}: {error.message}", file=sys.stderr)
+            beside.append((topology, name, region.objects))
+    for topology, name, objects in beside:
+        for item in objects:
+            if item["kind"] in FOREIGN:
+                foreign += 1
+                continue
+            if str(item) in seen:
+                continue
+            seen.add(str(item))
+            for version in VERSIONS:
+                judged += 1
+                try:
+                    kubernetes_validate.validate(item, version, strict=True)
+                except kubernetes_validate.ValidationError as error:
+                    faults += 1
+                    where = f"{topology}/{name} {item['kind']} {item['metadata']['name']}"
+                    print(f"{where}, Kubernetes {version}: {error.message}", file=sys.stderr)
     print(
         f"schemas: {len(seen)} different objects by {len(VERSIONS)} versions ({VERSIONS[0]} to {VERSIONS[-1]}), "
         f"{judged} verdicts, {faults} faults; {foreign} objects of foreign kinds not judged"
