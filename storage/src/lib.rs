@@ -27,7 +27,7 @@
 //! Journal, [`Store`] and RocksDB are behind the feature `rocks`, which is on unless it is turned off: the simulator runs the
 //! real state machine without compiling RocksDB.
 //!
-//! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: sessions (X1), leases.
+//! Not here: what to write and when (the core says so), sockets, clocks, async. Not here yet: keys with a time to live.
 
 #[cfg(feature = "rocks")]
 mod background;
