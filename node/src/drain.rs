@@ -16,7 +16,7 @@ use crate::requests::Requests;
 use crate::status::Role;
 
 /// How often a drained node looks whether it leads again: the others may have had nobody better.
-const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a node waits for another one to take over.
 pub const HAND_OVER: Duration = Duration::from_secs(2);
@@ -91,6 +91,8 @@ impl Drain {
         }
         leave_to_another(requests).await;
         sleep(linger.saturating_duration_since(Instant::now())).await;
+        // It may have stood when the drain began, and led a moment later.
+        leave_to_another(requests).await;
         self.shut();
         let mut empty = self.empty.clone();
         let done = matches!(timeout_at(end, empty.wait_for(|empty| *empty)).await, Ok(Ok(_)));

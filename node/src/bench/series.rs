@@ -102,6 +102,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("series.csv");
         let (series, scribe) = Series::begin(&path).expect("a file");
+        std::thread::sleep(Duration::from_millis(2));
         for _ in 0..5 {
             series.note(true);
         }
@@ -116,11 +117,8 @@ mod tests {
             (answers + number(1), errors + number(2))
         });
         assert_eq!(counts, (5, 1), "{text}");
-        let stall: f64 = rows[1]
-            .rsplit(',')
-            .next()
-            .and_then(|cell| cell.parse().ok())
-            .expect("a number");
-        assert!(stall > 0.0, "{text}");
+        let stalls = rows[1..].iter().map(|row| row.rsplit(',').next().expect("four cells"));
+        let longest = stalls.map(|cell| cell.parse().expect("a number")).fold(0.0, f64::max);
+        assert!(longest >= 2.0, "{text}");
     }
 }
