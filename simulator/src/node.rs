@@ -21,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) tables: DiskTables,
     /// How far the state machine is durable.
     pub(crate) flushed: Slot,
+    /// The chosen prefix that its disk held as such before it was last struck (R6).
+    pub(crate) once_kept: Slot,
     pub(crate) process: Option<Process>,
     /// Frozen: what happens to it waits.
     pub(crate) paused: bool,
@@ -88,6 +90,12 @@ impl Node {
     /// The number of the process that runs here.
     pub(crate) fn boot(&self) -> Option<u64> {
         self.process.as_ref().map(|process| process.boot)
+    }
+
+    /// The longest chosen prefix that its disk has ever held as such. Who said so may lose its disk before the leader hears
+    /// of it, which is within what the cluster is built to survive: no quorum of phase 1 has that node in it any more (R6).
+    pub(crate) fn ever_kept(&self) -> Slot {
+        self.disk.store().chosen.max(self.flushed).max(self.once_kept)
     }
 
     /// Whether something on its disk is not what was written last, or it is lost altogether.

@@ -35,13 +35,13 @@ pub(crate) fn on_state(ledger: &Ledger, seat: Seat, applied: Slot, kept: Option<
     Ok(())
 }
 
-/// A leader finds all before `epoch` retired, while the disks of `keepers` hold every slot before the one given as chosen.
+/// A leader finds all before `epoch` retired, while the disks of `keepers` have held every slot before the one given as chosen.
 pub(crate) fn on_retired(ledger: &Ledger, seat: Seat, epoch: Epoch, keepers: impl Fn(Slot) -> NodeSet) -> Verdict {
     let keepers = ledger.could_retire(epoch, keepers);
     ensure!(
         keepers == Some(true),
         Configurations,
-        "{seat} finds all before epoch {epoch} retired, but no phase-2 quorum of it has the old slots on disk as chosen"
+        "{seat} finds all before epoch {epoch} retired, but no phase-2 quorum of it ever had the old slots on disk as chosen"
     );
     Ok(())
 }

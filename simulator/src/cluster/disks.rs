@@ -91,6 +91,7 @@ impl Cluster {
         self.crash(seat)?;
         self.tally.faults.hit(Fault::Wiped);
         let node = &mut self.nodes[seat.index()];
+        node.once_kept = node.ever_kept();
         (node.tables, node.flushed) = (DiskTables::default(), Slot::ZERO);
         (node.backup, node.incoming) = (None, None);
         node.disk.wipe();
@@ -116,6 +117,7 @@ impl Cluster {
         self.crash(seat)?;
         self.tally.faults.hit(Fault::OldState);
         let node = &mut self.nodes[seat.index()];
+        node.once_kept = node.ever_kept();
         (node.tables, node.flushed, node.incoming) = (tables, flushed, None);
         self.restart_later(seat);
         Ok(())
@@ -132,6 +134,7 @@ impl Cluster {
         // Some of its next processes die at a step of getting another.
         node.crash_loop += random.below(4) as u32;
         let tables = node.tables.beside(MemoryTables::new());
+        node.once_kept = node.ever_kept();
         (node.tables, node.flushed, node.incoming) = (tables, Slot::ZERO, None);
         self.restart_later(seat);
         Ok(())

@@ -134,6 +134,7 @@ impl Cluster {
             paused: false,
             frozen: Moment::START,
             incarnation: Incarnation(1),
+            once_kept: Slot::ZERO,
             lost: false,
             off: false,
             incoming: None,

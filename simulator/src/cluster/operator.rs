@@ -11,7 +11,6 @@ use quorum::{Configuration, Epoch, Member, NodeSet, Proposal, Role};
 use crate::checker::{Verdict, configurations};
 use crate::coverage::{Fault, Sometimes};
 use crate::electorate;
-use crate::node::Node;
 use crate::random::Random;
 use crate::seat::Seat;
 
@@ -107,12 +106,11 @@ impl Cluster {
         asked
     }
 
-    /// R6: a leader that finds the old configuration retired is held to what is on the disks.
+    /// R6: a leader that finds the old configuration retired is held to what is, or was, on the disks.
     pub(super) fn may_retire(&self, seat: Seat, note: &Note) -> Verdict {
         match note {
             Note::ConfigurationRetired { epoch, .. } if self.nodes[seat.index()].leads() => {
-                let kept = |node: &Node| node.disk.store().chosen.max(node.flushed);
-                let keepers = |from: Slot| self.those(|node| kept(node).next() >= from);
+                let keepers = |from: Slot| self.those(|node| node.ever_kept().next() >= from);
                 configurations::on_retired(self.oracle.ledger(), seat, *epoch, keepers)
             }
             _ => Ok(()),
