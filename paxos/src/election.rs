@@ -141,8 +141,7 @@ impl Replica {
             Role::Leading(_) => Time::NEVER,
             // C3: without its state it could not lead.
             _ if self.lacks_state() => Time::NEVER,
-            // R6: it only asks whether it may stop.
-            _ if self.is_leaving() => self.election.timeout_at,
+            _ if self.only_asks() => self.election.timeout_at,
             _ if !self.may_stand() => Time::NEVER,
             // E5
             _ if !self.has_space() => Time::NEVER,
@@ -157,7 +156,7 @@ impl Replica {
         }
         match &self.role {
             Role::Leading(_) => {}
-            _ if self.is_leaving() => self.ask_to_stop(),
+            _ if self.only_asks() => self.ask_around(),
             // E5: a node whose disk stalls leaves it to others.
             Role::Follower if self.is_stalled() => self.await_leader(),
             // D3, D4: it may not promise its own ballot either.
@@ -171,6 +170,22 @@ impl Replica {
                 self.role = Role::Follower;
                 self.await_leader();
             }
+        }
+    }
+
+    /// Whether this node does no more than ask when it misses a leader: it may not stand, as far as it knows.
+    fn only_asks(&self) -> bool {
+        let told = self.reconfiguration.may_stop.is_some();
+        self.is_leaving() || !self.may_stand() && !told && self.configurations.knows_newest(self.me())
+    }
+
+    /// Asks what others know to be chosen. Who is left out may be told that it can stop (R6). And a learner may find that it is
+    /// a voter by now, whom the others cannot do without: who led until the change was chosen may lead no more (R1).
+    fn ask_around(&mut self) {
+        let (attempt, chosen) = (0, self.log.chosen);
+        self.await_leader();
+        for peer in self.peers() {
+            self.send(peer, Message::Canvass { attempt, chosen });
         }
     }
 

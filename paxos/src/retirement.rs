@@ -113,15 +113,6 @@ impl Replica {
                 .is_none_or(|introduced| introduced.epoch() <= self.configurations.newest().epoch())
     }
 
-    /// R6: who is left out and hears nothing asks around; those who can tell do.
-    pub(crate) fn ask_to_stop(&mut self) {
-        let (attempt, chosen) = (0, self.log.chosen);
-        self.await_leader();
-        for peer in self.peers() {
-            self.send(peer, Message::Canvass { attempt, chosen });
-        }
-    }
-
     // ---- what a leader does ----
 
     /// R6: retires the old configuration when every slot of it is chosen, and a phase-2 quorum of the new one has them on its
