@@ -1,21 +1,35 @@
-//! I15, leases: while a node would serve a read under its lease, nobody leads under a higher ballot (D3, E4). Judged at the
-//! true moment at which another begins to lead, by what each clock shows then. And D6: a state has everything that had been
-//! seen when it was last as new as its node says.
+//! I15, leases: while a node would serve a read under its lease, nobody leads under a higher ballot in slots that it knows
+//! nothing of (D3, E4). Judged at the true moment at which another begins to lead, or opens a configuration's slots, by what
+//! each clock shows then. And D6: a state has everything that had been seen when it was last as new as its node says.
 
 use std::time::Duration;
 
 use paxos::{Ballot, Slot};
+use quorum::Epoch;
 
 use crate::checker::{Verdict, ensure};
 use crate::seat::Seat;
 
-/// `seat` begins to lead under `ballot`; `holders` would serve reads under leases of theirs now.
-pub(crate) fn on_leading(seat: Seat, ballot: Ballot, holders: &[(Seat, Ballot)]) -> Verdict {
-    let beside = holders.iter().find(|(other, held)| *other != seat && *held < ballot);
+/// Who would serve a read under a lease.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pub(crate) seat: Seat,
+    /// It leads under this one.
+    pub(crate) ballot: Ballot,
+    /// The configuration that governs the first slot of which it does not know what is chosen.
+    pub(crate) open: Epoch,
+}
+
+/// `seat` leads under `ballot` from now on in the slots of the configuration `opened`, while `holders` hold leases. What is
+/// older than the first open slot of a holder has nothing to choose any more: who leads there alone does no harm.
+pub(crate) fn on_leading(seat: Seat, ballot: Ballot, opened: Epoch, holders: &[Holder]) -> Verdict {
+    let beside = holders
+        .iter()
+        .find(|holder| holder.seat != seat && holder.ballot < ballot && opened >= holder.open);
     ensure!(
         beside.is_none(),
         Lease,
-        "{seat} leads under {ballot} while {beside:?} still holds a lease"
+        "{seat} leads under {ballot} in epoch {opened} while {beside:?} still holds a lease"
     );
     Ok(())
 }

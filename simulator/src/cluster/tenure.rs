@@ -1,7 +1,9 @@
 //! Leases and hand-overs: what the operator wants, and what is seen of them.
 
-use paxos::{Ballot, Event as Note, Input, Slot, Stays};
+use paxos::{Event as Note, Input, Replica, Slot, Stays};
+use quorum::Epoch;
 
+use crate::checker::lease::Holder;
 use crate::checker::{Verdict, lease};
 use crate::clock::Moment;
 use crate::coverage::Sometimes;
@@ -29,27 +31,36 @@ impl Cluster {
         self.drain(leader)
     }
 
-    /// Who would serve a read under a lease at this moment, and under which ballot it leads.
-    fn holders_of_leases(&self, now: Moment) -> Vec<(Seat, Ballot)> {
+    /// Who would serve a read under a lease at this moment.
+    fn holders_of_leases(&self, now: Moment) -> Vec<Holder> {
         let held = Seat::all(self.nodes.len()).filter_map(|seat| {
             let process = self.nodes[seat.index()].process.as_ref()?;
             let ballot = process.leads?;
-            process
-                .replica
-                .holds_lease(process.clock.read(now))
-                .then_some((seat, ballot))
+            let holds = process.replica.holds_lease(process.clock.read(now));
+            holds.then(|| Holder {
+                seat,
+                ballot,
+                open: first_open(&process.replica),
+            })
         });
         held.collect()
     }
 
-    /// I15: somebody begins to lead.
+    /// I15: somebody begins to lead, or may propose in the slots of another configuration (R3).
     pub(super) fn judge_lease(&mut self, seat: Seat, note: &Note) -> Verdict {
-        let Note::Leading(ballot) = note else { return Ok(()) };
+        let Some(process) = &self.nodes[seat.index()].process else {
+            return Ok(());
+        };
+        let (ballot, opened) = match (note, process.leads) {
+            (Note::Leading(ballot), _) => (*ballot, first_open(&process.replica)),
+            (Note::ConfigurationOpened { epoch }, Some(ballot)) => (ballot, *epoch),
+            _ => return Ok(()),
+        };
         if self.plan.tenure.lease.is_none() {
             return Ok(());
         }
         let holders = self.holders_of_leases(self.now);
-        self.oracle.judge(lease::on_leading(seat, *ballot, &holders))
+        self.oracle.judge(lease::on_leading(seat, ballot, opened, &holders))
     }
 
     /// Whether a node would serve a read under a lease at a moment.
@@ -114,4 +125,12 @@ impl Cluster {
         };
         self.tally.sometimes.hit(seen);
     }
+}
+
+/// The configuration that governs the first slot of which a replica does not know what is chosen.
+fn first_open(replica: &Replica) -> Epoch {
+    let status = replica.status();
+    let entries = status.configurations.entries();
+    let governing = entries.iter().rev().find(|(from, _)| *from <= status.chosen.next());
+    governing.unwrap_or(&entries[0]).1.epoch()
 }
