@@ -196,11 +196,10 @@ impl Configurations {
             .any(|(_, configuration)| index_of(configuration, address).is_some())
     }
 
-    /// Whether this address may vote, and so stand for election, in a configuration that governs a slot in
-    /// `(chosen, chosen + α]`.
-    pub(crate) fn is_voter(&self, chosen: Slot, address: Address) -> bool {
+    /// Whether this address may stand for election in a configuration that governs a slot in `(chosen, chosen + α]`.
+    pub(crate) fn may_lead(&self, chosen: Slot, address: Address) -> bool {
         self.governing(chosen)
-            .any(|(_, configuration)| is_voter_of(configuration, address))
+            .any(|(_, configuration)| may_lead(configuration, address))
     }
 }
 
@@ -222,7 +221,7 @@ pub(crate) fn index_of(configuration: &Configuration, address: Address) -> Optio
     })
 }
 
-/// Whether this address counts in the quorums of a configuration.
-pub(crate) fn is_voter_of(configuration: &Configuration, address: Address) -> bool {
-    index_of(configuration, address).is_some_and(|index| configuration.is_voter(index))
+/// Whether this address votes in a configuration, and may lead.
+pub(crate) fn may_lead(configuration: &Configuration, address: Address) -> bool {
+    index_of(configuration, address).is_some_and(|index| configuration.may_lead(index))
 }

@@ -14,7 +14,7 @@ use core::time::Duration;
 use quorum::NodeId;
 
 use crate::ballot::{Ballot, Slot};
-use crate::configurations::is_voter_of;
+use crate::configurations::may_lead;
 use crate::effect::Event;
 use crate::election::Role;
 use crate::leader::{Follower, Leading};
@@ -37,7 +37,7 @@ pub enum Stays {
     NoSuchMember,
     /// It leads already.
     AlreadyLeads,
-    /// A learner never leads.
+    /// Learners and acceptors never lead.
     CannotLead,
     /// The leader does not hear it.
     Unheard,
@@ -60,7 +60,7 @@ impl fmt::Display for Stays {
             Stays::Busy => "another hand-over is under way",
             Stays::NoSuchMember => "there is no such member",
             Stays::AlreadyLeads => "it leads already",
-            Stays::CannotLead => "it does not vote, so it cannot lead",
+            Stays::CannotLead => "it is no voter, so it cannot lead",
             Stays::Unheard => "the leader does not hear it",
             Stays::Unfit => {
                 "it could not lead just now (its disk is full or stalls, its state is missing, or it has just started)"
@@ -149,7 +149,7 @@ impl Replica {
         if address == self.me() {
             return Err(Stays::AlreadyLeads);
         }
-        if !is_voter_of(self.configurations.newest(), address) {
+        if !may_lead(self.configurations.newest(), address) {
             return Err(Stays::CannotLead);
         }
         let follower = leading.followers.get(&address).ok_or(Stays::Unheard)?;

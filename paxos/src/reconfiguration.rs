@@ -166,9 +166,9 @@ impl Replica {
         self.reconfiguration.recorded < self.configurations.newest().epoch().0
     }
 
-    /// Whether this node may stand for election: it votes in a configuration that governs an open slot, as far as it knows.
+    /// Whether this node may stand for election: it is one that may lead in a configuration that governs an open slot, as far as it knows.
     pub(crate) fn may_stand(&self) -> bool {
-        self.reconfiguration.may_stop.is_none() && self.configurations.is_voter(self.log.chosen, self.me())
+        self.reconfiguration.may_stop.is_none() && self.configurations.may_lead(self.log.chosen, self.me())
     }
 
     /// Everybody with whom this node may have to talk, with where they are found: the members of all configurations that are

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use quorum::{Configuration, Epoch, Phase, QuorumSystem};
 
 use crate::ballot::Slot;
-use crate::configurations::is_voter_of;
+use crate::configurations::may_lead;
 use crate::effect::{Event, WriteId};
 use crate::election::Role;
 use crate::leader::Follower;
@@ -169,10 +169,10 @@ impl Replica {
         self.send_heartbeats();
     }
 
-    /// R8: whether this node leads and is no voter of the newest configuration.
+    /// R8: whether this node leads, which the newest configuration does not have it do.
     fn leads_left_out(&self) -> bool {
         matches!(self.role, Role::Leading(_))
-            && !is_voter_of(self.configurations.newest(), self.me())
+            && !may_lead(self.configurations.newest(), self.me())
             && !mutated(Mutant::LeftOutLeads)
     }
 

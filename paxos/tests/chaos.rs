@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paxos::Waivers;
+use quorum::Role;
 use support::cluster::Cluster;
 
 const RUNS: u64 = 60;
@@ -89,14 +90,13 @@ fn reconfigure(cluster: &mut Cluster, die: &mut Die, name: u64) {
         return;
     };
     let newest = replica.configuration().clone();
-    let mut members: Vec<(u64, u64, bool)> = newest
+    let mut members: Vec<(u64, u64, Role)> = newest
         .members()
         .iter()
-        .enumerate()
-        .map(|(index, member)| (member.node.0, member.incarnation.0, newest.is_voter(index as u8)))
+        .map(|member| (member.node.0, member.incarnation.0, member.role))
         .collect();
     let at = die.below(members.len());
-    match die.below(5) {
+    match die.below(6) {
         0 => {
             let absent = (1..=7).find(|node| members.iter().all(|(member, ..)| member != node));
             let Some(node) = absent else { return };
@@ -105,14 +105,15 @@ fn reconfigure(cluster: &mut Cluster, die: &mut Die, name: u64) {
                 .nodes
                 .get(&node)
                 .map_or(1, |before| before.address.incarnation.0 + 1);
-            members.push((node, life, false));
+            members.push((node, life, Role::Learner));
         }
-        1 => members[at].2 = true,
+        1 => members[at].2 = Role::Voter,
         2 if members.len() > 2 => drop(members.remove(at)),
-        3 => members.iter_mut().for_each(|(.., votes)| *votes = true),
+        3 => members.iter_mut().for_each(|(.., role)| *role = Role::Voter),
+        4 => members[at].2 = Role::Acceptor,
         _ => {}
     }
-    let voters = members.iter().filter(|(.., votes)| *votes).count();
+    let voters = members.iter().filter(|(.., role)| role.votes()).count();
     let phase2 = 1 + die.below(voters.max(1));
     let system = match die.below(2) {
         0 => "majority".to_string(),

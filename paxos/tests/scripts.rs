@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use paxos::{Envelope, Input, LeaseOptions, Replica, Standing, Waivers};
-use quorum::NodeId;
+use quorum::{NodeId, Role};
 use support::cluster::Cluster;
 use support::words;
 
@@ -46,8 +46,8 @@ flush N..                       the state machine of N makes durable what it has
 crash N / restart N             memory and unfinished writes are lost / starts from its disk
 space N yes|no                  N's disk has room for records or not
 lose-state N                    the state machine of N, which is down, is lost; its journal is not
-change N SYSTEM of MEMBERS      an operator of N; `3/2` is node 3 with its second disk, `4?` a learner; `forced` at the end accepts
-                                every risk
+change N SYSTEM of MEMBERS      an operator of N; `3/2` is node 3 with its second disk, `4?` a learner, `4-` an acceptor;
+                                `forced` at the end accepts every risk
 join N[/LIFE]                   a node with an empty disk starts, which was told of the newest configuration
 spoil N / forget N              the next piece that N stages does not verify / N drops the snapshots that it serves
 show                            every node: what it does, and what its disk holds";
@@ -159,15 +159,17 @@ impl Stage {
     }
 }
 
-/// A member as scripts write it: its number, the life of its disk, and whether it votes.
-fn member(text: &str) -> Result<(u64, u64, bool), String> {
-    let votes = !text.ends_with('?');
-    let (node, life) = text
-        .trim_end_matches('?')
-        .split_once('/')
-        .unwrap_or((text.trim_end_matches('?'), "1"));
+/// A member as scripts write it: its number, the life of its disk, and its role.
+fn member(text: &str) -> Result<(u64, u64, Role), String> {
+    let role = match text.chars().last() {
+        Some('?') => Role::Learner,
+        Some('-') => Role::Acceptor,
+        _ => Role::Voter,
+    };
+    let plain = text.trim_end_matches(['?', '-']);
+    let (node, life) = plain.split_once('/').unwrap_or((plain, "1"));
     let number = |text: &str| text.parse().map_err(|_| format!("{text} is no number"));
-    Ok((number(node)?, number(life)?, votes))
+    Ok((number(node)?, number(life)?, role))
 }
 
 /// The configuration after the newest that the node knows.

@@ -27,8 +27,12 @@ pub enum Fate {
     },
     /// A learner votes from now on.
     Promoted,
-    /// A voter only listens from now on.
+    /// It only listens from now on.
     Demoted,
+    /// An acceptor may lead from now on.
+    MayLead,
+    /// It votes from now on, and does not lead.
+    OnlyVotes,
     /// It is described differently: the names of the keys that differ.
     Described(Vec<&'static str>),
 }
@@ -41,6 +45,8 @@ impl fmt::Display for Fate {
             Fate::Replaced { from, to } => write!(f, "comes back with a new disk (incarnation {from} becomes {to})"),
             Fate::Promoted => f.write_str("becomes a voter"),
             Fate::Demoted => f.write_str("becomes a learner"),
+            Fate::MayLead => f.write_str("becomes a voter, and so may lead"),
+            Fate::OnlyVotes => f.write_str("becomes an acceptor: it votes and does not lead"),
             Fate::Described(keys) => write!(f, "has another {}", keys.join(", ")),
         }
     }
@@ -159,7 +165,7 @@ impl Configuration {
         };
         self.members()
             .iter()
-            .filter(|member| member.role == Role::Voter && !voted(member))
+            .filter(|member| member.role.votes() && !voted(member))
             .collect()
     }
 
@@ -228,7 +234,9 @@ fn fates_of(before: &Member, after: &Member) -> Vec<Fate> {
     }
     match (before.role, after.role) {
         (Role::Learner, Role::Voter) => fates.push(Fate::Promoted),
-        (Role::Voter, Role::Learner) => fates.push(Fate::Demoted),
+        (Role::Acceptor, Role::Voter) => fates.push(Fate::MayLead),
+        (Role::Voter | Role::Learner, Role::Acceptor) => fates.push(Fate::OnlyVotes),
+        (Role::Voter | Role::Acceptor, Role::Learner) => fates.push(Fate::Demoted),
         _ => {}
     }
     let keys: Vec<&'static str> = [

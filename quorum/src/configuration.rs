@@ -5,7 +5,7 @@ use crate::layout::Members;
 use crate::spec_text::is_number;
 use crate::validity::{Intersection, intersection};
 use crate::{
-    Epoch, Fault, Faults, Incarnation, Member, NodeId, NodeSet, Phase, Proposal, QuorumSystem, Role, Rule, RuleSystem,
+    Epoch, Fault, Faults, Incarnation, Member, NodeId, NodeSet, Phase, Proposal, QuorumSystem, Rule, RuleSystem,
     SystemSpec, Who,
 };
 use alloc::borrow::Cow;
@@ -58,7 +58,7 @@ impl Configuration {
         let distinct = sorted.windows(2).all(|pair| pair[0].1.node != pair[1].1.node);
         let mut system = None;
         // With two members of one number there is no telling which of them a cell or a count means.
-        if distinct && sorted.iter().any(|(_, member)| member.role == Role::Voter) {
+        if distinct && sorted.iter().any(|(_, member)| member.role.votes()) {
             match checked_system(&sorted, &spec) {
                 Ok(checked) => system = Some(checked),
                 Err(more) => faults.extend(more),
@@ -126,6 +126,20 @@ impl Configuration {
         self.0.system.universe().contains(index)
     }
 
+    /// Whether the member with this index votes and may lead.
+    #[must_use]
+    pub fn may_lead(&self, index: u8) -> bool {
+        let member = self.members().get(usize::from(index));
+        member.is_some_and(|member| member.role.leads())
+    }
+
+    /// The voters that may lead; at least one.
+    #[must_use]
+    pub fn leaders(&self) -> NodeSet {
+        let all = 0..self.members().len() as u8;
+        all.filter(|index| self.may_lead(*index)).collect()
+    }
+
     /// The quorum system as written.
     #[must_use]
     pub fn spec(&self) -> &SystemSpec {
@@ -188,7 +202,7 @@ impl From<Configuration> for Proposal {
 fn checked_system(sorted: &[(usize, Member)], spec: &SystemSpec) -> Result<RuleSystem, Vec<Fault>> {
     let members = Members::new(sorted);
     let [phase1, phase2] = members.rules(spec)?;
-    let is_voter = |index: &u8| sorted[usize::from(*index)].1.role == Role::Voter;
+    let is_voter = |index: &u8| sorted[usize::from(*index)].1.role.votes();
     let universe: NodeSet = (0..sorted.len() as u8).filter(is_voter).collect();
     let named = |quorum: NodeSet| quorum.iter().map(|index| members.who(index)).collect();
     match intersection(universe, &phase1, &phase2) {
@@ -219,7 +233,7 @@ fn faults_of_members(proposal: &Proposal) -> Vec<Fault> {
         faults.push(Fault::TooManyMembers { members: members.len() });
         return faults;
     }
-    if members.iter().all(|member| member.role != Role::Voter) {
+    if !members.iter().any(|member| member.role.leads()) {
         faults.push(Fault::NoVoters);
     }
     for (position, member) in members.iter().enumerate() {

@@ -284,7 +284,7 @@ impl fmt::Display for List<'_> {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::NoVoters => f.write_str("no member is a voter: there is nobody to decide"),
+            Fault::NoVoters => f.write_str("no member is a voter: there is nobody to lead and decide"),
             Fault::TooManyMembers { members } => write!(f, "there are {members} members, the most is 64"),
             Fault::AlphaOutOfRange { alpha } => write!(f, "alpha is {alpha}, it must be from 1 to 65536"),
             Fault::EpochZero => f.write_str("the epoch is 0, epochs count from 1"),

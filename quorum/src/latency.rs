@@ -73,11 +73,11 @@ pub struct Prediction {
     pub election: Option<u64>,
 }
 
-/// A prediction for each region that has a voter, in the order of its first voter.
+/// A prediction for each region that has a voter that may lead, in the order of the first one.
 #[must_use]
 pub fn predict(configuration: &Configuration, round_trips: &RoundTrips) -> Vec<Prediction> {
     let mut best: Vec<Prediction> = vec![];
-    for index in configuration.universe() {
+    for index in configuration.leaders() {
         let next = prediction(configuration, index, round_trips);
         match best.iter_mut().find(|known| known.region == next.region) {
             Some(known) => {

@@ -1,6 +1,6 @@
 //! From a quorum system in an operator's words, and the members, to the two rules.
 
-use crate::{Fault, Layout, Line, Member, NodeId, NodeSet, Phase, Role, Rule, SystemSpec, Who, ZoneCount};
+use crate::{Fault, Layout, Line, Member, NodeId, NodeSet, Phase, Rule, SystemSpec, Who, ZoneCount};
 use alloc::vec::Vec;
 
 /// The voters of a proposal in the order of their node numbers, with what faults need to name them.
@@ -28,7 +28,7 @@ impl<'a> Members<'a> {
             .sorted
             .iter()
             .enumerate()
-            .filter(|(_, (_, member))| member.role == Role::Voter);
+            .filter(|(_, (_, member))| member.role.votes());
         voters.map(|(index, (_, member))| (index as u8, member))
     }
 
@@ -200,11 +200,11 @@ impl<'a> Members<'a> {
         let placed = cells.iter().enumerate().map(&mut placed_row).collect();
         for (index, (_, member)) in self.sorted.iter().enumerate() {
             let who = || self.who(index as u8);
-            match (cells_of[index], member.role) {
-                (0, Role::Voter) => faults.push(Fault::GridMisses { member: who() }),
-                (0, Role::Learner) | (1, Role::Voter) => {}
-                (_, Role::Learner) => faults.push(Fault::GridLearner { member: who() }),
-                (_, Role::Voter) => faults.push(Fault::GridRepeats { member: who() }),
+            match (cells_of[index], member.role.votes()) {
+                (0, true) => faults.push(Fault::GridMisses { member: who() }),
+                (0, false) | (1, true) => {}
+                (_, false) => faults.push(Fault::GridLearner { member: who() }),
+                (_, true) => faults.push(Fault::GridRepeats { member: who() }),
             }
         }
         (placed, faults)

@@ -14,6 +14,22 @@ pub enum Role {
     Voter,
     /// Receives everything and is never counted in a quorum.
     Learner,
+    /// Promises and votes, and never leads: its disk counts, its place or its machine is not one to lead from.
+    Acceptor,
+}
+
+impl Role {
+    /// Whether it counts in quorums.
+    #[must_use]
+    pub fn votes(self) -> bool {
+        matches!(self, Role::Voter | Role::Acceptor)
+    }
+
+    /// Whether it may stand for election.
+    #[must_use]
+    pub fn leads(self) -> bool {
+        self == Role::Voter
+    }
 }
 
 impl fmt::Display for Role {
@@ -21,6 +37,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Role::Voter => "voter",
             Role::Learner => "learner",
+            Role::Acceptor => "acceptor",
         })
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::minimal::{TooMany, minimal_quorums, smallest_quorum};
 use crate::{Configuration, Member, NodeSet, Phase, QuorumSystem, Rule};
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -163,13 +164,23 @@ impl Configuration {
         units.into_iter().map(|(_, unit)| unit).collect()
     }
 
-    /// What a phase survives. Positions in the answer refer to [`Configuration::units`].
+    /// What a phase survives: a quorum of it is left, and somebody who may lead. Positions in the answer refer to [`Configuration::units`].
     ///
     /// # Errors
     /// [`TooMany`] if quorums and units cut across each other in too many ways.
     pub fn tolerance(&self, phase: Phase, domain: Domain) -> Result<Tolerance, TooMany> {
         let units: Vec<NodeSet> = self.units(domain).into_iter().map(|unit| unit.members).collect();
-        tolerance(&self.rule(phase), &units)
+        tolerance(&self.availability(phase), &units)
+    }
+
+    /// What a phase needs to be done at all: a quorum, and somebody who may lead.
+    pub(crate) fn availability(&self, phase: Phase) -> Cow<'_, Rule> {
+        let (rule, leaders) = (self.rule(phase), self.leaders());
+        if leaders == self.universe() {
+            return rule;
+        }
+        let leader = Rule::any(leaders.iter().map(Rule::Node));
+        Cow::Owned(Rule::all([rule.into_owned(), leader]))
     }
 
     /// The number of members of the smallest quorum of a phase.

@@ -27,12 +27,12 @@ impl Rule {
 
 impl Configuration {
     /// So many more units of `domain` may be lost, whichever they are, before the members that answer hold no quorum of
-    /// `phase`. `None`: they hold none now. `alive` are the members that answer; who is no voter does not count.
+    /// `phase`, or have nobody who may lead. `None`: they hold none now. `alive` are the members that answer; who is no voter does not count.
     ///
     /// # Errors
     /// [`TooMany`] if quorums and units cut across each other in too many ways.
     pub fn slack(&self, phase: Phase, domain: Domain, alive: NodeSet) -> Result<Option<u32>, TooMany> {
-        let Some(left) = self.rule(phase).restricted(alive & self.universe()) else {
+        let Some(left) = self.availability(phase).restricted(alive & self.universe()) else {
             return Ok(None);
         };
         let units: Vec<NodeSet> = self.units(domain).into_iter().map(|unit| unit.members).collect();

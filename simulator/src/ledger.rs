@@ -12,6 +12,8 @@ use crate::slots::Slots;
 pub(crate) struct Quorums {
     one: Vec<bool>,
     two: Vec<bool>,
+    /// Who may lead.
+    leaders: NodeSet,
 }
 
 impl Quorums {
@@ -22,11 +24,15 @@ impl Quorums {
             let index = |seat: u8| configuration.index_of(address(seat).node, address(seat).incarnation);
             seats.iter().filter_map(index).collect()
         };
-        Quorums::tabulate(
-            nodes,
-            |set| configuration.is_quorum(Phase::One, members(set)),
-            |set| configuration.is_quorum(Phase::Two, members(set)),
-        )
+        let leads = |seat: &Seat| members(seat.set()).iter().any(|index| configuration.may_lead(index));
+        Quorums {
+            leaders: Seat::all(nodes).filter(leads).map(|seat| seat.0).collect(),
+            ..Quorums::tabulate(
+                nodes,
+                |set| configuration.is_quorum(Phase::One, members(set)),
+                |set| configuration.is_quorum(Phase::Two, members(set)),
+            )
+        }
     }
 
     pub(crate) fn tabulate(nodes: usize, one: impl Fn(NodeSet) -> bool, two: impl Fn(NodeSet) -> bool) -> Quorums {
@@ -34,7 +40,13 @@ impl Quorums {
         Quorums {
             one: sets().map(one).collect(),
             two: sets().map(two).collect(),
+            leaders: NodeSet::first(nodes as u8),
         }
+    }
+
+    /// Whether these nodes can elect one of them and choose.
+    fn serve(&self, nodes: NodeSet) -> bool {
+        self.is_phase1(nodes) && self.is_phase2(nodes) && !(self.leaders & nodes).is_empty()
     }
 
     pub(crate) fn is_phase1(&self, nodes: NodeSet) -> bool {
@@ -224,13 +236,12 @@ impl Ledger {
         let mut all = last
             .map(|each| &each.quorums)
             .chain(pending.map(|(_, quorums)| quorums));
-        all.all(|quorums| quorums.is_phase1(seats) && quorums.is_phase2(seats))
+        all.all(|quorums| quorums.serve(seats))
     }
 
     /// Whether these nodes would hold quorums of that configuration.
     pub(crate) fn would_serve(&self, configuration: &Configuration, seats: NodeSet) -> bool {
-        let quorums = Quorums::new(configuration, self.nodes);
-        quorums.is_phase1(seats) && quorums.is_phase2(seats)
+        Quorums::new(configuration, self.nodes).serve(seats)
     }
 
     /// R2, told naively: whether what is chosen in `slot`, the next of the prefix, takes effect.

@@ -113,7 +113,7 @@ impl Cluster for Api {
         let (changed, ()) = self
             .change(deadline, |proposal| {
                 let member = find(proposal, request.id)?;
-                if member.role == Role::Voter {
+                if member.role != Role::Learner {
                     return Err(Status::failed_precondition(
                         "etcdserver: can only promote a learner member",
                     ));

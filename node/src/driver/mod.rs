@@ -334,7 +334,7 @@ impl Driver {
             }
             Event::MayStop { epoch } => warn!(%epoch, "this node is no member any more and may be switched off"),
             Event::LeftOut { epoch } => {
-                info!(%epoch, "stepping down: this node is no voter of the configuration in force")
+                info!(%epoch, "stepping down: this node is not one to lead in the configuration in force")
             }
         }
         self.publish();

@@ -173,9 +173,9 @@ impl Cluster {
         &self,
         newest: &Configuration,
         system: &str,
-        members: &[(u64, u64, bool)],
+        members: &[(u64, u64, Role)],
     ) -> Option<Configuration> {
-        let member = |(node, incarnation, votes): &(u64, u64, bool)| Member {
+        let member = |(node, incarnation, role): &(u64, u64, Role)| Member {
             node: NodeId(*node),
             incarnation: Incarnation(*incarnation),
             name: format!("n{node}"),
@@ -183,7 +183,7 @@ impl Cluster {
             zone: format!("z{node}"),
             address: format!("127.0.0.1:{}", 7000 + node),
             client_url: String::new(),
-            role: if *votes { Role::Voter } else { Role::Learner },
+            role: *role,
         };
         let proposal = Proposal {
             epoch: Epoch(newest.epoch().0 + 1),

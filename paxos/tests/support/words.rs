@@ -252,7 +252,7 @@ pub fn event(event: &Event) -> String {
             format!("finds all before epoch {epoch} retired; not needed any more: {left:?}")
         }
         Event::MayStop { epoch } => format!("may be switched off: epoch {epoch} does without it"),
-        Event::LeftOut { epoch } => format!("leads no more: it is no voter of epoch {epoch}"),
+        Event::LeftOut { epoch } => format!("leads no more: it is not to lead in epoch {epoch}"),
         Event::SnapshotAbandoned { peer, reason } => format!("gives up the snapshot from {peer}: {reason:?}"),
     }
 }

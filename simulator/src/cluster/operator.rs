@@ -63,20 +63,21 @@ impl Cluster {
     fn another(&self, newest: &Configuration, random: &mut Random) -> Option<Configuration> {
         let mut members: Vec<Member> = newest.members().to_vec();
         let at = random.index(members.len());
-        match random.below(6) {
+        match random.below(7) {
             0 | 1 => {
                 let everybody = self.plan.configuration.members();
                 let absent = everybody.iter().find(|member| newest.member(member.node).is_none())?;
-                let role = *random.pick(&[Role::Learner, Role::Voter]);
+                let role = *random.pick(&[Role::Learner, Role::Voter, Role::Acceptor]);
                 members.push(Member { role, ..absent.clone() });
             }
             2 => members[at].role = Role::Voter,
             3 => members[at].role = Role::Learner,
-            4 if members.len() > 2 => drop(members.remove(at)),
+            4 => members[at].role = Role::Acceptor,
+            5 if members.len() > 2 => drop(members.remove(at)),
             _ => {}
         }
-        let voters = members.iter().filter(|member| member.role == Role::Voter).count();
-        if voters == 0 {
+        let voters = members.iter().filter(|member| member.role.votes()).count();
+        if !members.iter().any(|member| member.role.leads()) {
             return None;
         }
         let system = if random.chance(300) {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use node::status::NodeStatus;
-use quorum::{NodeId, Proposal, Role};
+use quorum::{Member, NodeId, Proposal, Role};
 use simulator::random::Random;
 
 use super::Scene;
@@ -80,17 +80,14 @@ impl Operator {
         if self.reconcile(&newest).await? {
             return Ok(());
         }
-        let voters = newest
-            .members
-            .iter()
-            .filter(|member| member.role == Role::Voter)
-            .count() as u64;
+        let voters = newest.members.iter().filter(|member| member.role.votes()).count() as u64;
         let learner = newest.members.iter().find(|member| member.role == Role::Learner);
         // Counts and grids that fit so many voters seldom fit one more: a learner waits until they are left.
         let is_majority = newest.system.to_string() == "majority";
         match self.random.below(100) {
-            0..25 => self.move_leader().await,
-            25..55 => {
+            0..20 => self.move_leader().await,
+            20..30 => self.cast(&newest).await,
+            30..55 => {
                 let systems = systems(voters);
                 let system = self.random.pick(&systems).clone();
                 let arguments = ["quorum", "apply", "--system", &system].map(str::to_owned);
@@ -104,11 +101,13 @@ impl Operator {
             55..75 if learner.is_none() => self.add().await?,
             75..87 if voters > 3 => {
                 let node = self.random.pick(&newest.members).node;
-                self.remove(node, newest.epoch.0).await;
+                if leaders_without(&newest, node) > 1 {
+                    self.remove(node, newest.epoch.0).await;
+                }
             }
             _ if is_majority => {
                 let node = self.random.pick(&newest.members).node;
-                if self.scene.cluster.seat(node).state != State::Up {
+                if self.scene.cluster.seat(node).state != State::Up || leaders_without(&newest, node) == 0 {
                     return Ok(());
                 }
                 self.scene.strike("a disk lost", &format!("node {node}"));
@@ -127,6 +126,21 @@ impl Operator {
             }
         }
         Ok(())
+    }
+
+    /// Another voter never leads from now on, or one may again.
+    async fn cast(&mut self, newest: &Proposal) {
+        let voters: Vec<&Member> = newest.members.iter().filter(|member| member.role.votes()).collect();
+        let leaders = voters.iter().filter(|member| member.role.leads()).count();
+        let member = *self.random.pick(&voters);
+        // Two that may lead are left, so that one of them can be down.
+        let role = match member.role {
+            Role::Voter if leaders > 2 => "acceptor",
+            Role::Voter => return,
+            Role::Acceptor | Role::Learner => "voter",
+        };
+        let arguments = ["member", "role", &member.name, role].map(str::to_owned);
+        self.go("another role", arguments.to_vec()).await;
     }
 
     /// The newest configuration, if a leader says that no change is under way.
@@ -268,4 +282,10 @@ impl Operator {
         self.scene.book.note(&format!("synod {}: {end}", arguments.join(" ")));
         done.is_ok()
     }
+}
+
+/// How many members but this one may lead.
+fn leaders_without(newest: &Proposal, node: NodeId) -> usize {
+    let others = newest.members.iter().filter(|member| member.node != node);
+    others.filter(|member| member.role.leads()).count()
 }

@@ -56,12 +56,8 @@ impl Goal<'_> {
         self.checked(proposal)
     }
 
-    pub(super) fn promote(&self, member: &str) -> Result<Configuration, String> {
-        self.update(member, |member| member.role = Role::Voter)
-    }
-
-    pub(super) fn demote(&self, member: &str) -> Result<Configuration, String> {
-        self.update(member, |member| member.role = Role::Learner)
+    pub(super) fn give_role(&self, member: &str, role: Role) -> Result<Configuration, String> {
+        self.update(member, |member| member.role = role)
     }
 
     pub(super) fn remove(&self, member: &str) -> Result<Configuration, String> {
@@ -130,9 +126,11 @@ mod tests {
         let after = Goal::new(&now).add(&told).expect("safe");
         let member = after.member(NodeId(3)).expect("the first number that is free");
         assert_eq!((member.role, member.incarnation), (Role::Learner, Incarnation(5)));
-        let promoted = Goal::new(&after).promote("n3").expect("safe");
-        let member = promoted.member(NodeId(3)).expect("still there");
-        assert_eq!((member.role, member.incarnation), (Role::Voter, Incarnation(5)));
+        for role in [Role::Voter, Role::Acceptor] {
+            let promoted = Goal::new(&after).give_role("n3", role).expect("safe");
+            let member = promoted.member(NodeId(3)).expect("still there");
+            assert_eq!((member.role, member.incarnation), (role, Incarnation(5)));
+        }
     }
 
     #[test]

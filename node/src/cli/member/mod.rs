@@ -8,8 +8,8 @@ mod list;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
-use quorum::{Configuration, NodeId};
+use clap::{Args, Subcommand, ValueEnum};
+use quorum::{Configuration, NodeId, Role};
 use serde_json::json;
 
 use super::Format;
@@ -35,6 +35,8 @@ enum Command {
     Promote(Change),
     /// Makes a voter a learner
     Demote(Change),
+    /// Says whether a member votes and may lead, votes and never leads, or only learns
+    Role(GiveRole),
     /// Takes a node out
     Remove(Change),
     /// Takes a node whose disk is lost back in a new life, and writes down what it needs to start
@@ -88,6 +90,44 @@ struct Change {
     member: String,
     #[command(flatten)]
     how: How,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example, for a node far from all writers, whose disk is to count and which must never lead:
+  synod member role ap-1 acceptor
+  synod member role ap-1 voter       # it may lead again
+
+A learner that is to vote must have caught up, as with `promote`. A leader that becomes an acceptor hands over.")]
+struct GiveRole {
+    /// The member, by name or number
+    member: String,
+    /// What it is to be
+    #[arg(value_enum)]
+    role: RoleName,
+    #[command(flatten)]
+    how: How,
+}
+
+/// [`Role`], as it is written on the command line.
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum RoleName {
+    /// Votes, and may lead
+    Voter,
+    /// Votes, and never leads
+    Acceptor,
+    /// Receives everything, and counts in no quorum
+    Learner,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Role {
+        match name {
+            RoleName::Voter => Role::Voter,
+            RoleName::Acceptor => Role::Acceptor,
+            RoleName::Learner => Role::Learner,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -157,8 +197,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let done = match &arguments.command {
         Command::List(list) => list::run(list),
         Command::Add(add) => run_add(add),
-        Command::Promote(change) => go(&change.how, |goal| goal.promote(&change.member)),
-        Command::Demote(change) => go(&change.how, |goal| goal.demote(&change.member)),
+        Command::Promote(change) => go(&change.how, |goal| goal.give_role(&change.member, Role::Voter)),
+        Command::Demote(change) => go(&change.how, |goal| goal.give_role(&change.member, Role::Learner)),
+        Command::Role(wish) => go(&wish.how, |goal| goal.give_role(&wish.member, wish.role.into())),
         Command::Remove(change) => go(&change.how, |goal| goal.remove(&change.member)),
         Command::Replace(replace) => run_replace(replace),
         Command::Update(update) => run_update(update),
@@ -204,7 +245,7 @@ fn run_add(add: &Add) -> Result<(), String> {
     }
     write_join(&how.going.whom, &add.name, add.out.as_deref(), how.output)?;
     if add.voter {
-        go(how, |goal| goal.promote(&add.name))?;
+        go(how, |goal| goal.give_role(&add.name, Role::Voter))?;
     }
     Ok(())
 }

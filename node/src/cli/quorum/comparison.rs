@@ -50,6 +50,9 @@ impl Comparison<'_> {
             let voters = it.universe().len();
             format!("{voters}, {}", it.members().len() - voters)
         });
+        if [self.before, self.after].iter().any(|it| it.leaders() != it.universe()) {
+            row("voters that may lead".to_owned(), &|it| it.leaders().len().to_string());
+        }
         for (phase, purpose) in [(Phase::One, "electing"), (Phase::Two, "committing")] {
             row(format!("{phase} ({purpose}): smallest quorum"), &|it| {
                 smallest(it, phase)
@@ -116,7 +119,7 @@ impl Comparison<'_> {
         let predictions = predict(of, self.round_trips);
         match predictions.iter().find(|prediction| prediction.region == region) {
             Some(prediction) => time(prediction).map_or_else(|| "not known".to_owned(), millis),
-            None => "no voter".to_owned(),
+            None => "nobody may lead".to_owned(),
         }
     }
 

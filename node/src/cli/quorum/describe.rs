@@ -26,6 +26,10 @@ fn report(configuration: &Configuration, out: &mut String) -> std::fmt::Result {
     let voters = configuration.universe().len();
     let learners = configuration.members().len() - voters;
     write!(out, "{voters} voters")?;
+    let leaders = configuration.leaders().len();
+    if leaders < voters {
+        write!(out, ", {leaders} of which may lead,")?;
+    }
     if learners > 0 {
         write!(out, " and {learners} learners")?;
     }
@@ -120,6 +124,7 @@ pub(super) fn to_json(configuration: &Configuration) -> Value {
         "system": configuration.spec().to_string(),
         "alpha": configuration.alpha(),
         "voters": configuration.universe().len(),
+        "leaders": configuration.leaders().len(),
         "members": configuration.members(),
         "phases": phases,
         "hazards": hazards,
