@@ -13,6 +13,7 @@ use node::relay::Relay;
 use node::status::{NodeStatus, Role};
 use node::transport::Identity;
 use quorum::NodeId;
+use simulator::random::{Concern, Random};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::plan::{CLUSTER, Plan};
@@ -48,9 +49,11 @@ impl Cluster {
         }
         certify(&plan, folder)?;
         let mut seats = Vec::new();
+        let mut random = Random::new(plan.seed, Concern::Clock);
         for (node, own) in plan.nodes().zip(&ports) {
             let settings = folder.join(format!("n{node}.toml"));
-            seats.push(Seat::new(node, *own, settings));
+            let clock_rate = plan.clock_rate(&mut random);
+            seats.push(Seat::new(node, *own, settings, clock_rate));
         }
         for (node, seat) in plan.nodes().zip(&seats) {
             let text = settings(&plan, &relay, seat, &seats)?;
@@ -261,12 +264,13 @@ fn settings(plan: &Plan, relay: &Relay, seat: &Seat, seats: &[Seat]) -> Result<S
          [listen]\npeers = \"127.0.0.1:{}\"\nclients = \"127.0.0.1:{}\"\nhttp = \"127.0.0.1:{}\"\n\n\
          [certificates]\nauthority = \"certs/ca.pem\"\ncertificate = \"certs/node-{node}.pem\"\nkey = \"certs/node-{node}.key\"\n\n\
          [timing]\nelection_timeout = \"700ms\"\n\n\
-         [reads]\nlease = \"{lease}\"\n\n\
+         [reads]\nlease = \"{lease}\"\nclock_drift_ppm = {drift}\n\n\
          [limits]\nkeep_slots = {keep}\nmax_log_slots = {most}\ncache_bytes = \"64KiB\"\n",
         plan.reluctance(node),
         seat.ports.peers,
         seat.ports.clients,
         seat.ports.http,
+        drift = plan.drift_ppm,
         keep = plan.keep_slots,
         most = (plan.keep_slots * 4).max(1000),
     )

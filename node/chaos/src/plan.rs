@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) system: String,
     /// How long leases last, if there are any.
     pub(crate) lease: Option<Duration>,
+    /// By how many parts in a million clocks may be wrong, as all nodes are told.
+    pub(crate) drift_ppm: u32,
     /// How long a less reluctant node must have been well before it is handed leadership; never, if nothing.
     pub(crate) hand_back: Option<Duration>,
     /// Slots of the journal that are kept for members that lag; who lags further fetches a copy of the state.
@@ -42,6 +44,7 @@ impl Plan {
             founders,
             system: random.pick(&systems).clone(),
             lease: random.chance(600).then(|| random.span(millis(300), millis(900))),
+            drift_ppm: *random.pick(&[1_000, 20_000, 100_000]),
             hand_back: random.chance(500).then_some(Duration::from_secs(3)),
             keep_slots: *random.pick(&[50, 500, 5000]),
             clients: random.between(6, 12),
@@ -65,6 +68,17 @@ impl Plan {
 
     pub(crate) fn round_trip(&self, from: NodeId, to: NodeId) -> Duration {
         self.round_trips[Plan::place(from)][Plan::place(to)]
+    }
+
+    /// How wrong the clock of some process is, in parts in a million: often as wrong as it may be.
+    pub(crate) fn clock_rate(&self, random: &mut Random) -> i32 {
+        let most = self.drift_ppm as i32;
+        match random.below(4) {
+            0 => most,
+            1 => -most,
+            2 => 0,
+            _ => random.below(2 * u64::from(self.drift_ppm) + 1) as i32 - most,
+        }
     }
 
     pub(crate) fn reluctance(&self, node: NodeId) -> u32 {

@@ -43,6 +43,8 @@ pub(crate) struct Seat {
     settings: PathBuf,
     /// The document of `synod member`, if the node is no founder or no more.
     pub(crate) join: Option<PathBuf>,
+    /// By how many parts in a million its next process's clock is too fast.
+    pub(crate) clock_rate: i32,
     child: Option<Child>,
 }
 
@@ -79,13 +81,14 @@ pub(crate) fn first_port() -> u16 {
 }
 
 impl Seat {
-    pub(crate) fn new(node: NodeId, ports: Ports, settings: PathBuf) -> Seat {
+    pub(crate) fn new(node: NodeId, ports: Ports, settings: PathBuf, clock_rate: i32) -> Seat {
         Seat {
             node,
             state: State::Vacant,
             ports,
             settings,
             join: None,
+            clock_rate,
             child: None,
         }
     }
@@ -125,6 +128,7 @@ impl Seat {
         if let Some(delay) = sync_delay {
             command.args(["--set", &format!("sync_delay={}ms", delay.as_millis())]);
         }
+        command.args(["--set", &format!("clock_rate_ppm={}", self.clock_rate)]);
         own_environment(&mut command);
         command
             .stdin(Stdio::piped())

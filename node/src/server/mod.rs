@@ -137,7 +137,7 @@ async fn serve(
     speaks: Option<Versions>,
     wish: stop::Wish,
 ) -> Result<Ending, Failure> {
-    let clock = Clock::start();
+    let clock = Clock::wrong(settings.clock_rate_ppm);
     let me = options::address(settings)?;
     let registry = options::registry();
     let ports = bind(settings).await?;

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::transport::identity::check_label;
 
 /// Keys whose value is one text or number, and so may also come from the environment or a flag.
-pub(super) const SCALARS: [&str; 43] = [
+pub(super) const SCALARS: [&str; 44] = [
     "cluster",
     "node",
     "data_dir",
@@ -55,6 +55,7 @@ pub(super) const SCALARS: [&str; 43] = [
     "log.format",
     "log.level",
     "sync_delay",
+    "clock_rate_ppm",
 ];
 
 /// Keys of the genesis configuration, which are read as a whole; the file is the place for them.

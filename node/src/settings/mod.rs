@@ -35,6 +35,8 @@ use std::time::Duration;
 use paxos::LeaseOptions;
 use quorum::{Configuration, NodeId};
 
+use crate::clock::MAX_RATE_PPM;
+
 pub use compaction::{Compaction, Keep};
 pub use fault::{Fault, Faults};
 pub use layers::Layers;
@@ -94,6 +96,8 @@ pub struct Settings {
     pub log: Log,
     /// Added to every sync of the journal: a test aid that stands for a slow disk.
     pub sync_delay: Duration,
+    /// By how many parts in a million the node's clock runs too fast, or too slowly: a test aid.
+    pub clock_rate_ppm: i32,
 }
 
 /// Where a node listens.
@@ -234,6 +238,7 @@ impl Settings {
         let canary = keys.or("canary.interval", Duration::ZERO, units::duration);
         let log = Log::read(keys);
         let sync_delay = keys.or("sync_delay", Duration::ZERO, units::duration);
+        let clock_rate_ppm = keys.or("clock_rate_ppm", 0, clock_rate);
         let node = match &join {
             Some(join) => keys.or("node", join.node.to_string(), |text| Ok(text.to_owned())),
             None => keys.required("node", |text| Ok(text.to_owned())),
@@ -279,6 +284,7 @@ impl Settings {
             canary: canary?,
             log: log?,
             sync_delay: sync_delay?,
+            clock_rate_ppm: clock_rate_ppm?,
         })
     }
 
@@ -327,6 +333,13 @@ fn read_operator_token(keys: &mut Keys) -> Option<Option<PathBuf>> {
             None
         }
     }
+}
+
+/// A clock's error of rate.
+fn clock_rate(text: &str) -> Result<i32, String> {
+    let rate: Option<i32> = text.trim().parse().ok();
+    rate.filter(|rate| rate.unsigned_abs() <= MAX_RATE_PPM)
+        .ok_or_else(|| format!("\"{text}\" is not a whole number between -{MAX_RATE_PPM} and {MAX_RATE_PPM}"))
 }
 
 /// Leases are off unless their length is set: they rest on clocks.

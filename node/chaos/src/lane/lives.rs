@@ -1,4 +1,4 @@
-//! What happens to processes: they are killed, stopped, paused, and their disks become slow.
+//! What happens to processes: they are killed, stopped, paused, their disks become slow, and their clocks wrong.
 
 use std::time::Duration;
 
@@ -68,6 +68,18 @@ impl Lives {
             70..85 => {
                 self.scene.strike("SIGTERM", &format!("node {victim}"));
                 self.stop(victim).await;
+                self.bring_back()
+            }
+            85..93 => {
+                let rate = self.scene.cluster.plan.clock_rate(&mut self.random);
+                self.scene.strike(
+                    "another clock rate",
+                    &format!("node {victim}, {rate} millionths too fast"),
+                );
+                let mut seat = self.scene.cluster.seat(victim);
+                seat.clock_rate = rate;
+                seat.kill_if_up();
+                drop(seat);
                 self.bring_back()
             }
             _ => {
