@@ -11,6 +11,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use history::Witnesses;
+use node::relay::rtt::RttTable;
+use quorum::{Proposal, Role};
 use support::Cluster;
 use support::writer::{Writers, assert_all_there};
 
@@ -74,22 +76,35 @@ impl Stopwatch<'_> {
     fn tell(&self) {
         let millis = |span: Duration| span.as_secs_f64() * 1e3;
         let (name, from, to) = &self.parts[0];
-        let (_, steady, _) = self.witnesses.writes_between(*from, *to);
+        let steady = self.witnesses.writes_between(*from, *to).p99;
         println!(
-            "{:>8} {:>9} {:>9} {:>7}  during",
-            "writes", "p50, ms", "p99, ms", "p99 by"
+            "{:>8} {:>8} {:>9} {:>9} {:>7}  during",
+            "writes", "retried", "p50, ms", "p99, ms", "p99 by"
         );
         for (part, from, to) in &self.parts {
-            let (p50, p99, count) = self.witnesses.writes_between(*from, *to);
-            let ratio = p99.as_secs_f64() / steady.as_secs_f64().max(1e-9);
+            let writes = self.witnesses.writes_between(*from, *to);
+            let ratio = writes.p99.as_secs_f64() / steady.as_secs_f64().max(1e-9);
             println!(
-                "{count:>8} {:>9.1} {:>9.1} {ratio:>7.1}  {part}",
-                millis(p50),
-                millis(p99)
+                "{:>8} {:>8} {:>9.1} {:>9.1} {ratio:>7.1}  {part}",
+                writes.count,
+                writes.failed,
+                millis(writes.p50),
+                millis(writes.p99)
             );
         }
         println!("p99 by: as a multiple of that of {name}");
     }
+}
+
+/// As far apart as two regions of North America, two of Europe and one of Asia, as in the demo; a sixth node is in Europe.
+fn round_trip(from: u64, to: u64) -> Duration {
+    let table = RttTable::aws();
+    let region = |node: u64| match node {
+        1 | 2 => "us-east-1",
+        3 | 4 | 6 => "eu-west-1",
+        _ => "ap-northeast-1",
+    };
+    table.round_trip(region(from), region(to)).expect("known regions")
 }
 
 fn index(cluster: &Cluster, node: u64) -> usize {
@@ -99,9 +114,16 @@ fn index(cluster: &Cluster, node: u64) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quorums_and_members_change_under_load_and_nothing_acknowledged_is_lost() {
-    let mut cluster = Cluster::start(5, "majority").await;
-    let writers = Writers::start(&cluster, 3, 20);
-    let witnesses = Witnesses::start(&cluster, 3);
+    let mut cluster = Cluster::prepare(5, "majority");
+    let address = cluster.newcomer(6);
+    let newcomer = cluster.members.pop().expect("it was just added");
+    let _distance = cluster.spread(&[&newcomer], round_trip);
+    for member in &mut cluster.members {
+        member.start(true);
+    }
+    cluster.leader().await;
+    let writers = Writers::start(&cluster, 5, 20);
+    let witnesses = Witnesses::start(&cluster, 10);
     writers.wait_for(&cluster, 100).await;
     let mut watch = Stopwatch::new(&witnesses);
     witnesses.wait_for(&cluster, 300).await;
@@ -117,20 +139,8 @@ async fn quorums_and_members_change_under_load_and_nothing_acknowledged_is_lost(
     }
 
     // A sixth node: it listens, catches up, votes.
-    let certificate = [
-        "certs",
-        "node",
-        "--dir",
-        "certs",
-        "--cluster",
-        "test",
-        "--node",
-        "6",
-        "--region",
-        "region-6",
-    ];
-    done(&cluster, &certificate).await;
-    let address = cluster.newcomer(6);
+    certify(&cluster, 6).await;
+    cluster.members.push(newcomer);
     let add = [
         "member",
         "add",
@@ -273,34 +283,54 @@ async fn a_change_is_completed_although_the_leader_is_killed_in_the_middle_of_it
         .enumerate()
     {
         writers.wait_for(&cluster, 50).await;
-        let leader = cluster.leader().await;
-        let change = ["quorum", "apply", "--system", system, "--patience", "60s"];
-        let (output, ()) = tokio::join!(synod(&cluster, &change), async {
-            // Before it is asked for, or while the window is filled, or a little later.
-            if round > 0 {
-                wait_for_change(&cluster, round as u64 + 1).await;
-                tokio::time::sleep(std::time::Duration::from_millis(round as u64 * 3)).await;
-            }
-            let pid = cluster.members[leader].pid().to_string();
-            let killed = Command::new("kill").args(["-9", &pid]).status();
-            assert!(killed.expect("kill is there").success());
-        });
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            output.status.success(),
-            "{system}: {text}{complaint}\n{}",
-            cluster.logs()
-        );
-        cluster.members[leader].kill();
-        cluster.members[leader].start(false);
-        let status = cluster.members[cluster.leader().await]
-            .status()
-            .await
-            .expect("it answers");
-        let newest = status.newest().expect("it has one");
-        assert_eq!(newest.configuration.system.to_string(), system);
+        strike(&mut cluster, &["quorum", "apply", "--system", system], round).await;
+        let newest = newest(&cluster).await;
+        assert_eq!(newest.system.to_string(), system);
     }
+
+    // The same with members: one more, which is promoted; one that lost its disk; one that votes only; one less.
+    let role = |newest: &Proposal, node: u64| {
+        let member = newest.members.iter().find(|member| member.node.0 == node);
+        member.map(|member| member.role)
+    };
+    certify(&cluster, 6).await;
+    let address = cluster.newcomer(6);
+    let add = [
+        "member",
+        "add",
+        "n6",
+        "--region",
+        "region-6",
+        "--out",
+        "n6.join.toml",
+        "--address",
+        &address,
+    ];
+    strike(&mut cluster, &add, 4).await;
+    let six = index(&cluster, 6);
+    cluster.members[six].join("n6.join.toml");
+    strike(&mut cluster, &["member", "promote", "n6"], 0).await;
+    assert_eq!(role(&newest(&cluster).await, 6), Some(Role::Voter));
+    writers.wait_for(&cluster, 50).await;
+
+    cluster.members[six].kill();
+    std::fs::remove_dir_all(cluster.members[six].data()).expect("it had data");
+    strike(
+        &mut cluster,
+        &["member", "replace", "n6", "--out", "again.join.toml"],
+        2,
+    )
+    .await;
+    cluster.members[six].arguments.clear();
+    cluster.members[six].join("again.join.toml");
+    writers.wait_for(&cluster, 50).await;
+
+    strike(&mut cluster, &["member", "role", "n6", "acceptor"], 3).await;
+    assert_eq!(role(&newest(&cluster).await, 6), Some(Role::Acceptor));
+    strike(&mut cluster, &["member", "remove", "n6"], 1).await;
+    assert_eq!(role(&newest(&cluster).await, 6), None);
+    cluster.members.remove(six).kill();
+
     writers.wait_for(&cluster, 50).await;
     println!("{}", witnesses.judge().await);
     let acknowledged = writers.stop().await;
@@ -311,6 +341,66 @@ async fn a_change_is_completed_although_the_leader_is_killed_in_the_middle_of_it
         acknowledged.len(),
         content.len()
     );
+}
+
+/// Makes a change while its leader is killed: in round 0 before it is asked for, later while the window is filled, or a
+/// little after.
+async fn strike(cluster: &mut Cluster, change: &[&str], round: usize) {
+    let leader = cluster.leader().await;
+    let next = newest(cluster).await.epoch.0 + 1;
+    let change: Vec<&str> = change.iter().copied().chain(["--patience", "60s"]).collect();
+    let (output, ()) = tokio::join!(synod(cluster, &change), async {
+        if round > 0 {
+            wait_for_change(cluster, next).await;
+            tokio::time::sleep(Duration::from_millis(round as u64 * 3)).await;
+        }
+        let pid = cluster.members[leader].pid().to_string();
+        let killed = Command::new("kill").args(["-9", &pid]).status();
+        assert!(killed.expect("kill is there").success());
+    });
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success(),
+        "{change:?}: {text}{complaint}\n{}",
+        cluster.logs()
+    );
+    cluster.members[leader].kill();
+    cluster.members[leader].start(false);
+    cluster.leader().await;
+}
+
+/// The newest configuration, as the leader knows it.
+async fn newest(cluster: &Cluster) -> Proposal {
+    let begin = Instant::now();
+    loop {
+        // For a while others may take for the leader who was just killed and does not answer yet.
+        let leader = &cluster.members[cluster.leader().await];
+        if let Some(status) = leader.status().await
+            && status.leader == Some(leader.node)
+        {
+            return status.newest().expect("it has one").configuration.clone();
+        }
+        assert!(begin.elapsed() < support::PATIENCE, "nobody leads\n{}", cluster.logs());
+    }
+}
+
+/// Makes a certificate for one more node.
+async fn certify(cluster: &Cluster, node: u64) {
+    let (number, region) = (node.to_string(), format!("region-{node}"));
+    let certificate = [
+        "certs",
+        "node",
+        "--dir",
+        "certs",
+        "--cluster",
+        "test",
+        "--node",
+        &number,
+        "--region",
+        &region,
+    ];
+    done(cluster, &certificate).await;
 }
 
 /// Waits until some node knows the configuration of this number.

@@ -27,14 +27,24 @@ pub struct Witnesses {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// How the writes of some time went.
+pub struct Writes {
+    pub p50: Duration,
+    pub p99: Duration,
+    /// Those that were acknowledged.
+    pub count: usize,
+    /// Those that were not, whose client went on with the next node.
+    pub failed: usize,
+}
+
 struct Shared {
     start: Instant,
     stop: AtomicBool,
     written: AtomicU64,
     next: AtomicU64,
     history: Mutex<History<Register>>,
-    /// When each acknowledged write was asked for, and how long it took.
-    writes: Mutex<Vec<(Instant, Duration)>>,
+    /// When each write was asked for, and how long it took if it was acknowledged at once.
+    writes: Mutex<Vec<(Instant, Option<Duration>)>>,
 }
 
 impl Witnesses {
@@ -61,14 +71,20 @@ impl Witnesses {
         progress::wait_for(&self.shared.written, more, cluster).await;
     }
 
-    /// Median and 99th percentile of the writes asked for in this time, and how many they are.
-    pub fn writes_between(&self, from: Instant, to: Instant) -> (Duration, Duration, usize) {
+    /// The writes asked for in this time.
+    pub fn writes_between(&self, from: Instant, to: Instant) -> Writes {
         let writes = self.shared.writes.lock().expect("no client panics");
         let within = writes.iter().filter(|(asked, _)| (from..to).contains(asked));
-        let mut took: Vec<Duration> = within.map(|(_, took)| *took).collect();
+        let (answered, not): (Vec<_>, Vec<_>) = within.partition(|(_, took)| took.is_some());
+        let mut took: Vec<Duration> = answered.into_iter().filter_map(|(_, took)| took).collect();
         took.sort_unstable();
         let at = |per_cent: usize| took.get(took.len() * per_cent / 100).copied().unwrap_or_default();
-        (at(50), at(99), took.len())
+        Writes {
+            p50: at(50),
+            p99: at(99),
+            count: took.len(),
+            failed: not.len(),
+        }
     }
 
     /// Ends the clients, and demands that one order explains everything that they were told.
@@ -120,11 +136,11 @@ impl Shared {
         let request = put(&key, &value.to_string());
         let answer = tokio::time::timeout(ANSWER, node.put(request)).await;
         let answered = matches!(answer, Ok(Ok(_)));
+        let took = answered.then(|| asked.elapsed());
+        self.writes.lock().expect("no client panics").push((asked, took));
         if answered {
-            let took = asked.elapsed();
             let mut history = self.history.lock().expect("no client panics");
             history.answer(call, Reply::Done, self.now());
-            self.writes.lock().expect("no client panics").push((asked, took));
             self.written.fetch_add(1, Ordering::Relaxed);
         }
         answered

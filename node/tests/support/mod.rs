@@ -5,7 +5,7 @@ pub mod progress;
 pub mod writer;
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use node::cli::certs::Authority;
 use node::proto::etcdserverpb::kv_client::KvClient;
 use node::proto::etcdserverpb::{PutRequest, RangeRequest, RangeResponse};
+use node::relay::Relay;
 use node::status::NodeStatus;
 use node::transport::Identity;
 use quorum::NodeId;
@@ -170,6 +171,28 @@ impl Cluster {
             child: None,
         });
         format!("127.0.0.1:{peers}")
+    }
+
+    /// Puts distance between these nodes and those of the cluster, none of which is started. It lasts as long as what is
+    /// returned.
+    pub fn spread(&self, more: &[&Member], round_trip: impl Fn(u64, u64) -> Duration) -> Relay {
+        let relay = Relay::start().expect("a relay");
+        let all = || self.members.iter().chain(more.iter().copied());
+        for from in all() {
+            for to in all().filter(|to| to.node != from.node) {
+                let target = SocketAddr::from((Ipv4Addr::LOCALHOST, to.peers));
+                let address = relay
+                    .link(
+                        NodeId(from.node),
+                        NodeId(to.node),
+                        target,
+                        round_trip(from.node, to.node),
+                    )
+                    .expect("a link");
+                from.configure(&format!("\n[[dial]]\nnode = {}\naddress = \"{address}\"\n", to.node));
+            }
+        }
+        relay
     }
 
     /// The index of the node that leads and hears a quorum, once there is one that a second node agrees on.
