@@ -212,7 +212,9 @@ impl Replica {
 
     pub(crate) fn on_canvass(&mut self, from: Address, attempt: u64, chosen: Slot) {
         // Whoever asks knows that much: a node that is behind finds out here if it does not hear a leader.
-        self.log.known = self.log.known.max(chosen);
+        if !mutated(Mutant::CanvassUntold) {
+            self.log.known = self.log.known.max(chosen);
+        }
         if !self.has_space() {
             // E5: it could not promise.
             return;

@@ -47,7 +47,7 @@ choice for the sake of the slowest round trips.",
         Entry {
             name: "canvass-untold",
             title: "Asked, and no wiser",
-            change: "Who is asked whether it misses the leader too does not say how much is chosen.",
+            change: "Who asks whether others miss the leader too does not say how much is chosen, nor does who answers.",
             outcome: "While nobody leads, nobody says it either. Two voters stood below the slot in which their new configuration was chosen; of the \
 old one, in which they believed, too few were left to elect anybody; and a learner beside them had all of it.",
             expected: Stuck,
