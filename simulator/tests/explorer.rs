@@ -76,6 +76,32 @@ fn three_nodes_that_fetch_what_they_missed_are_explored_to_the_end() {
     exhaust(&bounds, &[&DUEL[..], &[Reach::Learned]].concat());
 }
 
+#[test]
+fn a_change_of_configuration_is_explored_to_the_end() {
+    let change = |nodes: usize| Bounds {
+        slots: 2,
+        change: true,
+        ..Bounds::smallest(nodes)
+    };
+    let moved = [Reach::Changed, Reach::Moved];
+    exhaust(&change(3), &moved);
+    let crash = Bounds {
+        crashes: 1,
+        ..change(2)
+    };
+    exhaust(
+        &crash,
+        &[&moved[..], &[Reach::Retired, Reach::LostWrites, Reach::CrashedAfter]].concat(),
+    );
+    // Who keeps what is said in answers to heartbeats.
+    let retired = Bounds {
+        ballots: 1,
+        courtesies: true,
+        ..change(3)
+    };
+    exhaust(&retired, &[&moved[..], &[Reach::Retired]].concat());
+}
+
 /// A reduction must not make anything impossible: what can be chosen, in which ballot, is the same without.
 fn compare_with_plain(bounds: &Bounds) {
     let reduced = exhaust(bounds, &[Reach::Chosen]);
@@ -104,6 +130,11 @@ fn reductions_lose_no_outcome_of_two_nodes() {
     });
     compare_with_plain(&Bounds {
         duplicates: 1,
+        ..Bounds::smallest(2)
+    });
+    compare_with_plain(&Bounds {
+        slots: 2,
+        change: true,
         ..Bounds::smallest(2)
     });
 }
@@ -179,6 +210,14 @@ mod mutants {
             ..smallest()
         };
         kill(Core::TwoValues, reminder, Property::OneValue, 6);
+        let change = |slots: u64| Bounds {
+            slots,
+            change: true,
+            ..smallest()
+        };
+        kill(Core::NewcomersUnasked, change(2), Property::Adoption, 8);
+        kill(Core::RetiredWhenChosen, change(2), Property::Configurations, 8);
+        kill(Core::InForceAtOnce, change(3), Property::Claims, 11);
     }
 
     /// The rules on the way judge soon; agreement alone, judged by votes, sees the same mutants later.

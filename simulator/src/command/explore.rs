@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// Slots of the log.
     #[arg(long, value_name = "N", default_value_t = 1)]
     slots: u64,
+    /// Ask whoever begins to lead to do without the first node: the last of three, a learner before, votes in its place.
+    #[arg(long)]
+    change: bool,
     /// Crashes of all nodes together; each loses what is not durable, and the node starts again.
     #[arg(long, value_name = "N", default_value_t = 0)]
     crashes: u8,
@@ -86,6 +89,7 @@ impl Arguments {
             proposers: self.proposers,
             ballots: self.ballots,
             slots: self.slots,
+            change: self.change,
             crashes: self.crashes,
             duplicates: self.duplicates,
             reminders: self.reminders,
@@ -227,6 +231,7 @@ fn print_json(arguments: &Arguments, exploration: &Exploration, took: Duration) 
             "proposers": arguments.proposers,
             "ballots": arguments.ballots,
             "slots": arguments.slots,
+            "change": arguments.change,
             "crashes": arguments.crashes,
             "duplicates": arguments.duplicates,
             "reminders": arguments.reminders,

@@ -16,8 +16,12 @@ pub struct Bounds {
     pub proposers: usize,
     /// Candidacies of all nodes together.
     pub ballots: u8,
-    /// Slots that hold anything; also the window α.
+    /// Slots that hold anything; also the window α, unless there is a change.
     pub slots: u64,
+    /// Whether whoever begins to lead is asked to do without the first node: the last one of three, a learner before, votes in its
+    /// place. The change
+    /// gets slot 1, and the window is such that it governs the last slot (R1 to R6).
+    pub change: bool,
     /// Crashes of all nodes together; each loses what is not durable, and the node starts again.
     pub crashes: u8,
     /// Messages that arrive twice.
@@ -52,6 +56,7 @@ impl Bounds {
             proposers: 2,
             ballots: 2,
             slots: 1,
+            change: false,
             crashes: 0,
             duplicates: 0,
             reminders: 0,
@@ -74,6 +79,13 @@ impl Bounds {
         if !(2..=3).contains(&self.nodes) {
             return Err(format!("{} nodes: there may be 2 or 3", self.nodes));
         }
+        if self.slots < if self.change { 2 } else { 1 } {
+            return Err(format!(
+                "{} slots: a change needs one, and another one to govern",
+                self.slots
+            ));
+        }
+        let learns = |node: u64| self.change && node > 2;
         let members = (1..=self.nodes as u64)
             .map(|node| Member {
                 node: NodeId(node),
@@ -83,15 +95,29 @@ impl Bounds {
                 zone: format!("z{node}"),
                 address: format!("n{node}:1"),
                 client_url: String::new(),
-                role: Role::Voter,
+                role: if learns(node) { Role::Learner } else { Role::Voter },
             })
             .collect();
+        let window = if self.change { self.slots - 1 } else { self.slots };
         let proposal = Proposal {
             epoch: Epoch(1),
-            alpha: u32::try_from(self.slots).map_err(|_| "too many slots")?,
+            alpha: u32::try_from(window).map_err(|_| "too many slots")?,
             system: self.system.clone(),
             members,
         };
         Configuration::new(proposal).map_err(|faults| faults.to_string())
+    }
+
+    /// The configuration that leaders are asked for, if there is a change.
+    ///
+    /// # Errors
+    /// Why the quorum system does not fit the nodes.
+    pub fn next_configuration(&self) -> Result<Option<Configuration>, String> {
+        let mut proposal = self.configuration()?.proposal().clone();
+        proposal.epoch = Epoch(2);
+        proposal.members.remove(0);
+        proposal.members.iter_mut().for_each(|member| member.role = Role::Voter);
+        let next = self.change.then(|| Configuration::new(proposal)).transpose();
+        next.map_err(|faults| faults.to_string())
     }
 }

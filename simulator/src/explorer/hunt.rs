@@ -35,6 +35,11 @@ pub enum Hunted {
 pub fn instances() -> Vec<(&'static str, Bounds)> {
     let three = || Bounds::smallest(3);
     let counts = |phase1, phase2| SystemSpec::Counts { phase1, phase2 };
+    let changed = |slots| Bounds {
+        slots,
+        change: true,
+        ..three()
+    };
     vec![
         ("--nodes 3", three()),
         (
@@ -76,6 +81,15 @@ pub fn instances() -> Vec<(&'static str, Bounds)> {
                 slots: 2,
                 fetches: 1,
                 ..three()
+            },
+        ),
+        ("--slots 2 --change", changed(2)),
+        ("--slots 3 --change", changed(3)),
+        (
+            "--slots 2 --change --crashes 1",
+            Bounds {
+                crashes: 1,
+                ..changed(2)
             },
         ),
         (

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use paxos::{Ballot, CommandId, Entry, Envelope, Event, Message, Record, Slot, Value};
-use quorum::{Configuration, NodeSet, Phase, QuorumSystem};
+use quorum::{Configuration, Phase, QuorumSystem};
 
 use crate::checker::{Property, Violation, ensure};
 use crate::explorer::node::{Fact, PAYLOAD};
@@ -31,6 +31,23 @@ pub(super) struct Judge {
     told: Vec<Ballot>,
     /// What is chosen, and the first ballot in which it was.
     chosen: BTreeMap<Slot, (Ballot, Value)>,
+    /// The prefix that each node's disk holds as chosen, if anything depends on it.
+    kept: Vec<Slot>,
+}
+
+/// The configurations that there can be.
+#[derive(Copy, Clone)]
+pub(super) struct Asked<'a> {
+    pub(super) first: &'a Configuration,
+    /// The one that leaders are asked for.
+    pub(super) next: Option<&'a Configuration>,
+}
+
+impl Asked<'_> {
+    /// R1: the first slot of the next one, which is chosen in slot 1.
+    fn from(self) -> Slot {
+        Slot(1).plus(self.first.alpha())
+    }
 }
 
 impl Judge {
@@ -39,6 +56,7 @@ impl Judge {
             votes: vec![BTreeSet::new(); nodes],
             promised: vec![Ballot::ZERO; nodes],
             told: vec![Ballot::ZERO; nodes],
+            kept: vec![Slot::ZERO; nodes],
             ..Judge::default()
         }
     }
@@ -54,15 +72,9 @@ impl Judge {
     }
 
     /// Takes what a node did, in order. Judges `only` one property, or all.
-    pub(super) fn see(
-        &mut self,
-        seat: Seat,
-        facts: &[Fact],
-        configuration: &Configuration,
-        only: Option<Property>,
-    ) -> Verdict {
+    pub(super) fn see(&mut self, seat: Seat, facts: &[Fact], asked: Asked<'_>, only: Option<Property>) -> Verdict {
         facts.iter().try_for_each(|fact| {
-            let verdicts = self.see_one(seat, fact, configuration);
+            let verdicts = self.see_one(seat, fact, asked);
             let judged = |verdict: &Verdict| match verdict {
                 Ok(()) => false,
                 Err(violation) => only.is_none_or(|only| violation.property == only),
@@ -71,7 +83,7 @@ impl Judge {
         })
     }
 
-    fn see_one(&mut self, seat: Seat, fact: &Fact, configuration: &Configuration) -> Vec<Verdict> {
+    fn see_one(&mut self, seat: Seat, fact: &Fact, asked: Asked<'_>) -> Vec<Verdict> {
         match fact {
             Fact::Given(id) => {
                 self.given.insert(*id);
@@ -81,10 +93,11 @@ impl Judge {
                 let new = !self.used.contains(ballot) && ballot.leader == seat.node();
                 vec![began(seat, *ballot, new)]
             }
+            Fact::Noted(Event::ConfigurationRetired { .. }) => vec![self.may_retire(seat, asked)],
             Fact::Noted(_) | Fact::Crashed(_) => Vec::new(),
             Fact::Handed(entry, before) => vec![self.handed(seat, entry, *before)],
-            Fact::Durable(record) => self.durable(seat, record, configuration),
-            Fact::Sent(envelope) => self.sent(seat, envelope, configuration),
+            Fact::Durable(record) => self.durable(seat, record, asked),
+            Fact::Sent(envelope) => self.sent(seat, envelope, asked),
         }
     }
 
@@ -105,7 +118,7 @@ impl Judge {
         Ok(())
     }
 
-    fn durable(&mut self, seat: Seat, record: &Record, configuration: &Configuration) -> Vec<Verdict> {
+    fn durable(&mut self, seat: Seat, record: &Record, asked: Asked<'_>) -> Vec<Verdict> {
         match record {
             Record::Promised(ballot) => {
                 let before = std::mem::replace(&mut self.promised[seat.index()], *ballot);
@@ -114,19 +127,24 @@ impl Judge {
             Record::Voted { slot, ballot, value } => {
                 let told = self.told[seat.index()];
                 let mut verdicts = vec![below(seat, *slot, *ballot, told)];
-                verdicts.extend(self.propose(*slot, *ballot, value));
+                verdicts.extend(self.propose(*slot, *ballot, value, asked));
                 self.votes[seat.index()].insert((*slot, *ballot));
-                verdicts.extend(self.count(*slot, *ballot, configuration));
+                verdicts.extend(self.count(*slot, *ballot, asked));
                 verdicts
             }
             Record::Learned { slot, value } => vec![self.is_chosen(seat, *slot, value)],
-            Record::Chosen(slot) => vec![self.claims(seat, *slot)],
+            Record::Chosen(slot) => {
+                if asked.next.is_some() {
+                    self.kept[seat.index()] = *slot;
+                }
+                vec![self.claims(seat, *slot)]
+            }
             Record::Configurations(_) => Vec::new(),
         }
     }
 
     /// I3, I4: one value for each ballot and slot, which a client gave.
-    fn propose(&mut self, slot: Slot, ballot: Ballot, value: &Value) -> Vec<Verdict> {
+    fn propose(&mut self, slot: Slot, ballot: Ballot, value: &Value, asked: Asked<'_>) -> Vec<Verdict> {
         let known = self.proposed.entry((slot, ballot)).or_insert_with(|| value.clone());
         let mut verdicts = Vec::new();
         if known != value {
@@ -140,7 +158,7 @@ impl Judge {
             Value::Commands(batch) => batch
                 .iter()
                 .all(|command| self.given.contains(&command.id) && command.payload == PAYLOAD),
-            Value::Reconfigure(_) => false,
+            Value::Reconfigure(change) => self.given.contains(&change.id) && asked.next == Some(&change.configuration),
         };
         if !valid {
             verdicts.push(violation(
@@ -151,11 +169,33 @@ impl Judge {
         verdicts
     }
 
+    /// R1: what governs a slot: the change, if one is chosen in slot 1 and this is a window later.
+    fn configuration<'a>(&self, slot: Slot, asked: Asked<'a>) -> &'a Configuration {
+        let changed = matches!(self.chosen.get(&Slot(1)), Some((_, Value::Reconfigure(_))));
+        asked
+            .next
+            .filter(|_| changed && slot >= asked.from())
+            .unwrap_or(asked.first)
+    }
+
+    /// R6: an old configuration is found retired when its last slot is on enough disks as chosen.
+    fn may_retire(&self, seat: Seat, asked: Asked<'_>) -> Verdict {
+        let keeps = |seat: &Seat| self.kept[seat.index()].next() >= asked.from();
+        let keepers = Seat::all(self.votes.len()).filter(keeps);
+        let enough = asked.next.is_some_and(|next| is_quorum(next, Phase::Two, keepers));
+        ensure!(
+            enough,
+            Configurations,
+            "{seat} finds the first configuration retired, while disks hold as chosen no more than {:?}",
+            self.kept
+        );
+        Ok(())
+    }
+
     /// I1: chosen is what a phase-2 quorum has voted for in one ballot; it never changes.
-    fn count(&mut self, slot: Slot, ballot: Ballot, configuration: &Configuration) -> Vec<Verdict> {
+    fn count(&mut self, slot: Slot, ballot: Ballot, asked: Asked<'_>) -> Vec<Verdict> {
         let voters = Seat::all(self.votes.len()).filter(|seat| self.votes[seat.index()].contains(&(slot, ballot)));
-        let voters = voters.fold(NodeSet::EMPTY, |set, seat| set | seat.set());
-        if !configuration.is_quorum(Phase::Two, voters) {
+        if !is_quorum(self.configuration(slot, asked), Phase::Two, voters) {
             return Vec::new();
         }
         let value = self.proposed[&(slot, ballot)].clone();
@@ -191,7 +231,7 @@ impl Judge {
         Ok(())
     }
 
-    fn sent(&mut self, seat: Seat, envelope: &Envelope, configuration: &Configuration) -> Vec<Verdict> {
+    fn sent(&mut self, seat: Seat, envelope: &Envelope, asked: Asked<'_>) -> Vec<Verdict> {
         let index = seat.index();
         match &envelope.message {
             // L1: a ballot is durable before it is used.
@@ -228,9 +268,9 @@ impl Judge {
                 chosen,
             } => {
                 let new = !self.proposed.contains_key(&(*slot, *ballot));
-                let mut verdicts = self.propose(*slot, *ballot, value);
+                let mut verdicts = self.propose(*slot, *ballot, value, asked);
                 if new {
-                    verdicts.push(self.adopts(*slot, *ballot, value, configuration));
+                    verdicts.push(self.adopts(*slot, *ballot, value, asked));
                 }
                 verdicts.push(self.stays(*slot, *ballot, value));
                 verdicts.push(self.claims(seat, *chosen));
@@ -277,7 +317,7 @@ impl Judge {
     }
 
     /// I8 (P2c): some phase-1 quorum has promised the ballot, and its votes below leave the leader this value.
-    fn adopts(&self, slot: Slot, ballot: Ballot, value: &Value, configuration: &Configuration) -> Verdict {
+    fn adopts(&self, slot: Slot, ballot: Ballot, value: &Value, asked: Asked<'_>) -> Verdict {
         let promised: Vec<Seat> = Seat::all(self.votes.len())
             .filter(|seat| self.implied(*seat) >= ballot)
             .collect();
@@ -285,12 +325,12 @@ impl Judge {
             let below = self.votes[seat.index()].range((slot, Ballot::ZERO)..(slot, ballot));
             below.last().map(|(_, ballot)| *ballot)
         };
+        let configuration = self.configuration(slot, asked);
         let permits = (0..1_u32 << promised.len()).any(|choice| {
             let chosen = promised.iter().enumerate().filter(|(at, _)| choice >> at & 1 == 1);
             let members: Vec<Seat> = chosen.map(|(_, seat)| *seat).collect();
-            let set = members.iter().fold(NodeSet::EMPTY, |set, seat| set | seat.set());
             let bound = members.iter().filter_map(last_vote).max();
-            configuration.is_quorum(Phase::One, set)
+            is_quorum(configuration, Phase::One, members.iter().copied())
                 && bound.is_none_or(|bound| self.proposed.get(&(slot, bound)) == Some(value))
         });
         // What is chosen may be known from elsewhere, and is safe in any ballot.
@@ -325,6 +365,12 @@ impl Judge {
         );
         Ok(())
     }
+}
+
+/// Whether these are a quorum, as members of a configuration.
+fn is_quorum(configuration: &Configuration, phase: Phase, seats: impl Iterator<Item = Seat>) -> bool {
+    let index = |seat: Seat| configuration.index_of(seat.node(), seat.address().incarnation);
+    configuration.is_quorum(phase, seats.filter_map(index).collect())
 }
 
 fn violation(property: Property, detail: String) -> Verdict {

@@ -14,6 +14,8 @@
 //! - A canvass (E1) and its answers are one step. A node never stands with an answer that is older than its candidacy.
 //! - Heartbeats and rejections are lost, unless [`Bounds::courtesies`]. Forwarded commands and reads are left out:
 //!   each leader has commands of its own, one for every slot that is left when it begins to lead.
+//! - Of changes there is one: the first node goes, and the last takes its place. Who begins to lead is asked for it if it does not
+//!   know it yet, accepts every risk, and does not wait for those who are behind (R5, R7).
 //! - The state machine keeps nothing over a crash, and nothing is trimmed: snapshots and trimming are not explored.
 //! - A node that can crash no more (the bound on crashes is used up) syncs at once: what its journal would hold back, the
 //!   network can hold back as well, messages to itself included.

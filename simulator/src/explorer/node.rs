@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use paxos::{
     Ballot, ClusterId, CommandId, Configurations, Entry, Envelope, Event, Input, Logged, Message, Options, Output,
-    Record, Recovered, Replica, RequestId, Slot, Standing, Time, Write,
+    Record, Recovered, Replica, RequestId, Slot, Standing, Time, Waivers, Write,
 };
 use quorum::Configuration;
 
@@ -67,14 +67,23 @@ impl Disk {
     }
 }
 
+/// What stays the same for all processes of a node.
+#[derive(Clone)]
+struct Surroundings {
+    slots: u64,
+    /// Bytes of a page of a promise.
+    page: usize,
+    nodes: usize,
+    configuration: Configuration,
+    /// What it is asked for when it begins to lead.
+    next: Option<Configuration>,
+}
+
 /// A node between two steps.
 #[derive(Clone)]
 pub(super) struct Node {
     pub(super) seat: Seat,
-    slots: u64,
-    /// Bytes of a page of a promise.
-    page: usize,
-    configuration: Configuration,
+    surroundings: Surroundings,
     replica: Replica,
     disk: Disk,
     /// Writes that are not durable yet, oldest first.
@@ -86,24 +95,27 @@ pub(super) struct Node {
 
 impl Node {
     /// A node that starts on an empty disk.
-    pub(super) fn new(seat: Seat, configuration: &Configuration, bounds: &Bounds) -> Node {
-        let page = if bounds.pages { 1 } else { 1 << 20 };
-        let life = (Disk::default(), 1);
-        Node::start(seat, configuration, (bounds.slots, page), life, &mut Vec::new())
+    pub(super) fn new(
+        seat: Seat,
+        (configuration, next): (&Configuration, Option<&Configuration>),
+        bounds: &Bounds,
+    ) -> Node {
+        let surroundings = Surroundings {
+            slots: bounds.slots,
+            page: if bounds.pages { 1 } else { 1 << 20 },
+            nodes: bounds.nodes,
+            configuration: configuration.clone(),
+            next: next.cloned(),
+        };
+        Node::start(seat, surroundings, (Disk::default(), 1), &mut Vec::new())
     }
 
-    fn start(
-        seat: Seat,
-        configuration: &Configuration,
-        (slots, page): (u64, usize),
-        (disk, boot): (Disk, u64),
-        facts: &mut Vec<Fact>,
-    ) -> Node {
+    fn start(seat: Seat, surroundings: Surroundings, (disk, boot): (Disk, u64), facts: &mut Vec<Fact>) -> Node {
         let options = Options {
             cluster: ClusterId(1),
             address: seat.address(),
             boot,
-            genesis: configuration.clone(),
+            genesis: surroundings.configuration.clone(),
             introduced: None,
             heartbeat_interval: Duration::ZERO,
             election_timeout: Duration::ZERO,
@@ -122,7 +134,7 @@ impl Node {
             max_log_slots: u64::MAX,
             max_log_bytes: u64::MAX,
             trim_step: 1,
-            page_bytes: page,
+            page_bytes: surroundings.page,
         };
         // The state machine forgets everything in a crash, so the journal has all that was ever applied.
         let recovered = Recovered {
@@ -134,9 +146,7 @@ impl Node {
         };
         let mut node = Node {
             seat,
-            slots,
-            page,
-            configuration: configuration.clone(),
+            surroundings,
             replica: Replica::new(options, recovered, 0, Time::ZERO),
             disk,
             journal: VecDeque::new(),
@@ -144,7 +154,7 @@ impl Node {
             commands: 0,
             handed: Slot::ZERO,
         };
-        for peer in Seat::all(configuration.members().len()).filter(|peer| *peer != seat) {
+        for peer in Seat::all(node.surroundings.nodes).filter(|peer| *peer != seat) {
             let (node_of, round_trip) = (peer.node(), Duration::ZERO);
             let input = Input::RoundTrip {
                 node: node_of,
@@ -262,20 +272,16 @@ impl Node {
             self.journal.iter().map(|write| write.records.len()).sum(),
         ));
         let life = (self.disk.clone(), self.boot + 1);
-        *self = Node::start(self.seat, &self.configuration, (self.slots, self.page), life, facts);
+        *self = Node::start(self.seat, self.surroundings.clone(), life, facts);
     }
 
     fn step(&mut self, input: Input, facts: &mut Vec<Fact>) {
         self.replica.step(NOW, input);
         if self.drain(facts) {
+            self.ask_for_change(facts);
             // Its clients have waited for a leader: one command for every slot that is left.
-            for _ in self.taken().0..self.slots {
-                self.commands += 1;
-                let id = CommandId {
-                    origin: self.seat.node(),
-                    boot: self.boot,
-                    sequence: self.commands,
-                };
+            for _ in self.taken().0..self.surroundings.slots {
+                let id = self.next_id();
                 facts.push(Fact::Given(id));
                 let input = Input::Propose {
                     id: RequestId(id.sequence),
@@ -285,6 +291,38 @@ impl Node {
                 self.replica.step(NOW, input);
             }
             self.drain(facts);
+        }
+    }
+
+    /// Its operator has waited for a leader, too.
+    fn ask_for_change(&mut self, facts: &mut Vec<Fact>) {
+        let known = self.replica.status().configurations.newest().epoch();
+        let next = self.surroundings.next.clone();
+        let Some(configuration) = next.filter(|next| next.epoch() > known) else {
+            return;
+        };
+        let id = self.next_id();
+        facts.push(Fact::Given(id));
+        let input = Input::Reconfigure {
+            id: RequestId(id.sequence),
+            configuration,
+            waivers: Waivers {
+                behind: true,
+                one_disk: true,
+                one_zone: true,
+            },
+            deadline: Time::NEVER,
+        };
+        self.replica.step(NOW, input);
+        self.drain(facts);
+    }
+
+    fn next_id(&mut self) -> CommandId {
+        self.commands += 1;
+        CommandId {
+            origin: self.seat.node(),
+            boot: self.boot,
+            sequence: self.commands,
         }
     }
 

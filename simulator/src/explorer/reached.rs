@@ -1,6 +1,6 @@
 //! What was seen on the way: an exploration in which nothing happens proves nothing.
 
-use paxos::{Ballot, Event, Slot};
+use paxos::{Ballot, Event, Slot, Value};
 
 use crate::coverage::{Counts, counted};
 use crate::explorer::judge::Judge;
@@ -27,6 +27,12 @@ counted! {
         LostWrites = "a crash loses writes",
         /// Something is chosen, and a crash comes after.
         CrashedAfter = "a node crashes after something is chosen",
+        /// A change is chosen.
+        Changed = "a change of configuration is chosen",
+        /// The new configuration chooses something.
+        Moved = "the new configuration chooses",
+        /// The old configuration is retired.
+        Retired = "the old configuration is retired",
         /// A value is learned from a peer.
         Learned = "a chosen value is fetched from a peer",
     }
@@ -37,8 +43,16 @@ pub(super) fn see(counts: &mut Counts, facts: &[Fact], before: &Judge, after: &J
     if after.chosen().len() > before.chosen().len() {
         counts.hit(Reach::Chosen);
     }
+    let changed = |judge: &Judge| matches!(judge.chosen().get(&Slot(1)), Some((_, Value::Reconfigure(_))));
+    if changed(after) && !changed(before) {
+        counts.hit(Reach::Changed);
+    }
+    if changed(after) && after.chosen().len() > before.chosen().len().max(1) {
+        counts.hit(Reach::Moved);
+    }
     for fact in facts {
         match fact {
+            Fact::Noted(Event::ConfigurationRetired { .. }) => counts.hit(Reach::Retired),
             Fact::Handed(..) => counts.hit(Reach::Applied),
             Fact::Noted(Event::SteppedDown { .. }) => counts.hit(Reach::GaveWay),
             Fact::Noted(Event::Overtaken { .. }) => counts.hit(Reach::Overtaken),

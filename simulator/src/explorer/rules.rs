@@ -11,7 +11,7 @@ use crate::checker::Violation;
 use crate::coverage::Counts;
 use crate::explorer::bounds::Bounds;
 use crate::explorer::fingerprint::{ByPrint, Kept, Print, print};
-use crate::explorer::judge::Judge;
+use crate::explorer::judge::{Asked, Judge};
 use crate::explorer::node::{Fact, Node};
 use crate::explorer::reached::{self, Reach};
 use crate::explorer::world::{Action, Budget, NODES, World};
@@ -49,6 +49,7 @@ struct Standing {
 pub(super) struct Rules {
     pub(super) bounds: Bounds,
     pub(super) configuration: Configuration,
+    next: Option<Configuration>,
     pub(super) nodes: Kept<Node>,
     standings: Vec<Standing>,
     pub(super) messages: Kept<Envelope>,
@@ -74,6 +75,7 @@ impl Rules {
     pub(super) fn new(bounds: &Bounds) -> Result<Rules, String> {
         Ok(Rules {
             configuration: bounds.configuration()?,
+            next: bounds.next_configuration()?,
             bounds: bounds.clone(),
             nodes: Kept::default(),
             standings: Vec::new(),
@@ -90,7 +92,10 @@ impl Rules {
     pub(super) fn start(&mut self) -> World {
         let mut nodes = [u32::MAX; NODES];
         for seat in Seat::all(self.bounds.nodes) {
-            nodes[seat.index()] = self.keep(Node::new(seat, &self.configuration, &self.bounds));
+            nodes[seat.index()] = {
+                let configurations = (&self.configuration, self.next.as_ref());
+                self.keep(Node::new(seat, configurations, &self.bounds))
+            };
         }
         let Bounds {
             ballots,
@@ -367,7 +372,11 @@ impl Rules {
             return known.clone();
         }
         let mut after = self.judges[judge].clone();
-        let verdict = after.see(seat, facts, &self.configuration, self.bounds.only);
+        let asked = Asked {
+            first: &self.configuration,
+            next: self.next.as_ref(),
+        };
+        let verdict = after.see(seat, facts, asked, self.bounds.only);
         reached::see(&mut self.reached, facts, &self.judges[judge], &after);
         let verdict = verdict.map(|()| self.judges.keep(after));
         self.judged.insert(key, verdict.clone());
@@ -395,7 +404,8 @@ impl Rules {
             Some((own, leads)) => ballot < own || (ballot == own && prepares && leads),
         };
         let dead = match &envelope.message {
-            Message::Promise { ballot, .. } => left(*ballot, true),
+            // R3: a leader may have use for a promise later.
+            Message::Promise { ballot, .. } => left(*ballot, !self.bounds.change),
             Message::Accepted { ballot, slot } => left(*ballot, false) || *slot <= standing.chosen,
             Message::Prepare { ballot, .. } | Message::Accept { ballot, .. } => *ballot < standing.promised,
             _ => false,
