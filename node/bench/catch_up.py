@@ -2,22 +2,29 @@
 """Measures what it takes to bring a member up from nothing while the cluster works, and how soon a node is back.
 
 Three voters and a member that does not vote, on loopback, with fsync on. The voters are filled and their journals trimmed;
-clients write; then the fourth member starts on an empty disk and fetches a copy of the state. Reported are how long that
-takes, how fast it is, and what the clients' throughput is meanwhile, as a ratio to before and after. At the end the member is
+clients write; then the fourth member starts on an empty disk and fetches a copy of the state. Reported are how long it takes
+until it is level with the others, how fast that is, and what the clients' throughput is meanwhile, as a ratio to before and after. At the end the member is
 killed and started again: the time until it is ready and has served a read is what a restart costs with that much data.
 
 On few cores the members, the generator and the copy share what there is, so the ratio says more than the rates.
 
+One copy should be enough, however fast clients write and however little journals keep otherwise: more than --most-copies is an
+error at once. Filling takes longer than all the rest: with --filled DIR the voters' folders stay in DIR, and the next run begins
+with them.
+
 Example:
   node/bench/catch_up.py --synod target/release/synod --mebibytes 2048
   node/bench/catch_up.py --synod target/release/synod --mebibytes 160 --value-size 128     (1.3 million keys)
+  node/bench/catch_up.py --synod target/release/synod --mebibytes 10240 --filled /var/tmp/ten
 
 Exit codes: 0 measured; 1 a cluster did not start, the generator failed, or what was required was not reached; 2 wrong arguments.
 """
 
 import argparse
+import collections
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -35,7 +42,27 @@ PATIENCE_SECONDS = 1800
 class CatchUp(Synod):
     """Three voters that run, and a learner that does not yet."""
 
+    def __init__(self, arguments):
+        self.filled = False
+        if not arguments.filled:
+            super().__init__(arguments)
+            return
+        self.arguments, self.processes = arguments, []
+        self.folder = os.path.abspath(arguments.filled)
+        os.makedirs(self.folder, exist_ok=True)
+
     def start(self):
+        if self.arguments.filled and os.path.exists(self.mark()):
+            with open(self.mark()) as mark:
+                found = json.load(mark)
+            asked = {"mebibytes": self.arguments.mebibytes, "value_size": self.arguments.value_size}
+            if found["of"] != asked:
+                raise Failed(f"{self.folder} was filled with {found['of']}, and {asked} is asked for")
+            self.clients, self.pages, self.filled = found["clients"], found["pages"], True
+            shutil.rmtree(os.path.join(self.folder, f"d{VOTERS + 1}"), ignore_errors=True)
+            for index in range(VOTERS):
+                self.launch(index, False)
+            return
         synod = self.arguments.synod
         self.run_once([synod, "certs", "ca", "--dir", "certs", "--cluster", "catch-up"])
         count = VOTERS + 1
@@ -62,6 +89,10 @@ class CatchUp(Synod):
                 )
         for index in range(VOTERS):
             self.launch(index, True)
+
+    def mark(self):
+        """Says that a folder is filled, and with what."""
+        return os.path.join(self.folder, "filled.json")
 
     def settings(self, index):
         return os.path.join(self.folder, f"m{index + 1}.toml")
@@ -115,32 +146,55 @@ class CatchUp(Synod):
         return json.loads(done.stdout)
 
     def fill(self):
+        if self.filled:
+            return
         count = max(1, (self.arguments.mebibytes << 20) // self.arguments.value_size)
         size = ["--value-size", str(self.arguments.value_size), "--key-space", str(count)]
         self.bench("--prefill", "--clients", "8", "--timeout", "60s", "--duration", "1s", "--warm-up", "0s", *size)
+        if self.arguments.filled:
+            asked = {"mebibytes": self.arguments.mebibytes, "value_size": self.arguments.value_size}
+            with open(self.mark(), "w") as mark:
+                json.dump({"of": asked, "clients": self.clients, "pages": self.pages}, mark)
 
     def load(self):
         """One window of the clients' writes: requests a second, of a few keys, so that the copy's size stays what it is."""
         window = ["--duration", f"{self.arguments.window}s", "--warm-up", "0s"]
-        load = ["--clients", str(self.arguments.clients), "--value-size", "256", "--key-space", "1000"]
+        load = ["--clients", str(self.arguments.clients), "--value-size", str(self.arguments.load_value_size)]
+        load += ["--key-space", "1000"]
         return self.bench(*window, *load)["throughput_rps"]
 
 
 class Watch(threading.Thread):
-    """Looks at the member that catches up until it is ready, beside what the clients do."""
+    """Looks at the member that catches up until it has, beside what the clients do."""
 
     def __init__(self, cluster, index):
         super().__init__(daemon=True)
         self.cluster, self.index, self.begun = cluster, index, time.monotonic()
         self.copy, self.seconds = None, None
+        # Copies that were begun, by their slots, and when the last was seen.
+        self.copies, self.copied_at = set(), None
+        # How far a voter was, and when.
+        self.others = collections.deque()
 
     def run(self):
         while self.seconds is None:
             status = self.cluster.status(self.index) or {}
-            self.copy = status.get("catching_up") or self.copy
-            if status.get("applied", 0) > 0 and self.cluster.is_ready(self.index):
+            copy = status.get("catching_up")
+            if copy:
+                self.copy, self.copied_at = copy, time.monotonic()
+                self.copies.add(copy["slot"])
+            elif self.is_level(status.get("applied", 0)) and self.cluster.is_ready(self.index):
                 self.seconds = time.monotonic() - self.begun
             time.sleep(0.05)
+
+    def is_level(self, applied):
+        """Whether it is at most a second behind: what it calls ready itself may still be out of every journal's reach."""
+        now, other = time.monotonic(), self.cluster.status(0) or {}
+        self.others.append((now, other.get("applied", 0)))
+        while len(self.others) > 1 and self.others[1][0] < now - 1:
+            self.others.popleft()
+        since, least = self.others[0]
+        return since < now - 1 and 0 < least <= applied
 
 
 def measure(arguments, cluster):
@@ -152,6 +206,8 @@ def measure(arguments, cluster):
     watch.start()
     while watch.seconds is None:
         during.append(cluster.load())
+        if len(watch.copies) > arguments.most_copies:
+            raise Failed(f"the member fetches copy {len(watch.copies)}: of the slots above the one before nothing was left\n{cluster.logs()}")
         if time.monotonic() - watch.begun > PATIENCE_SECONDS:
             raise Failed(f"the member was not ready within {PATIENCE_SECONDS} s\n{cluster.logs()}")
     if watch.copy is None:
@@ -170,6 +226,8 @@ def measure(arguments, cluster):
     return {
         "value_size": arguments.value_size,
         "copied_mebibytes": round(copied / (1 << 20)),
+        "copies": len(watch.copies),
+        "copied_seconds": round(watch.copied_at - watch.begun, 1),
         "ready_seconds": round(watch.seconds, 1),
         "mebibytes_per_second": round(copied / watch.seconds / (1 << 20), 1),
         "store_mebibytes": round(status.get("store_bytes", 0) / (1 << 20)),
@@ -191,15 +249,19 @@ def parse():
     parser.add_argument("--mebibytes", type=int, default=2048, help="bytes of values to copy")
     parser.add_argument("--value-size", type=int, default=8192)
     parser.add_argument("--clients", type=int, default=64, help="clients that write meanwhile")
+    parser.add_argument("--load-value-size", type=int, default=256, help="bytes of what they write")
     parser.add_argument("--window", type=int, default=2, help="seconds of one measurement of the clients")
     parser.add_argument("--windows", type=int, default=5, help="measurements before the member starts")
     parser.add_argument("--require-ratio", type=float, default=0.0, help="the least ratio that is good enough")
     parser.add_argument("--require-restart", type=float, default=0.0, metavar="SECONDS", help="the longest restart that is; 0: any")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of all nodes")
     parser.add_argument("--dir", default=".", help="where data folders are made: choose the disk to measure")
+    parser.add_argument("--most-copies", type=int, default=3, help="how many copies the member may begin")
+    parser.add_argument("--filled", metavar="DIR", help="a folder that stays: filled by the first run, used by later ones")
     parser.add_argument("--keep", action="store_true", help="keep data and logs")
     arguments = parser.parse_args()
     arguments.synod = os.path.abspath(arguments.synod)
+    arguments.keep = arguments.keep or arguments.filled is not None
     return arguments
 
 

@@ -26,12 +26,25 @@ pub(crate) struct CatchUp {
     due: Option<Time>,
     /// Who was asked.
     asked: Option<Address>,
+    /// Who sent something last: it holds what follows too, and others may have trimmed it.
+    server: Option<Address>,
     /// Who could not help since the chosen prefix last grew.
     tried: Vec<NodeId>,
-    /// Who said, since the chosen prefix last grew, that it no longer has what comes next.
-    trimmed: Vec<Address>,
+    /// Who said, since the chosen prefix last grew, that it no longer has what comes next, and up to where.
+    trimmed: Vec<(Address, Slot)>,
+    /// Only those are asked who were silent, for the second time since the chosen prefix last grew.
+    again: bool,
     /// The chosen prefix when somebody was last asked.
     since: Slot,
+}
+
+impl CatchUp {
+    /// The chosen prefix has grown: everybody may be asked again.
+    fn renew(&mut self) {
+        self.tried.clear();
+        self.trimmed.clear();
+        self.again = false;
+    }
 }
 
 impl Replica {
@@ -65,6 +78,7 @@ impl Replica {
             && self.catch_up.since == self.log.chosen
         {
             self.catch_up.tried.push(asked.node);
+            self.catch_up.server = None;
         }
         self.fetch();
     }
@@ -79,29 +93,38 @@ impl Replica {
 
     fn fetch(&mut self) {
         if self.log.chosen > self.catch_up.since {
-            self.catch_up.tried.clear();
-            self.catch_up.trimmed.clear();
+            self.catch_up.renew();
         }
         let mut peers = self.peers();
-        peers.sort_by_key(|peer| self.round_trip(peer.node));
-        let untried = peers
-            .iter()
-            .copied()
-            .find(|peer| !self.catch_up.tried.contains(&peer.node));
-        if untried.is_none() {
-            self.catch_up.tried.clear();
-            let trimmed = core::mem::take(&mut self.catch_up.trimmed);
-            if !trimmed.is_empty() {
-                // C3: everybody was asked, and whoever answered has trimmed what comes next.
-                self.catch_up = CatchUp::default();
-                return self.ask_for_snapshot(&trimmed);
+        let server = self.catch_up.server;
+        peers.sort_by_key(|peer| (Some(*peer) != server, self.round_trip(peer.node)));
+        let untried = |tried: &[NodeId]| peers.iter().copied().find(|peer| !tried.contains(&peer.node));
+        let mut next = untried(&self.catch_up.tried);
+        if next.is_none() {
+            if self.is_out_of_reach(&peers) {
+                let trimmed = core::mem::take(&mut self.catch_up).trimmed;
+                let nearest = trimmed.iter().map(|(_, trimmed)| *trimmed).min().unwrap_or_default();
+                self.event(Event::OutOfReach { trimmed: nearest });
+                let peers: Vec<Address> = trimmed.into_iter().map(|(peer, _)| peer).collect();
+                return self.ask_for_snapshot(&peers);
             }
+            // Whoever has trimmed what comes next need not be asked again.
+            self.catch_up.again = !self.catch_up.trimmed.is_empty();
+            self.catch_up.tried = self.catch_up.trimmed.iter().map(|(peer, _)| peer.node).collect();
+            next = untried(&self.catch_up.tried);
         }
-        let Some(peer) = untried.or(peers.first().copied()) else {
+        let Some(peer) = next.or(peers.first().copied()) else {
             return;
         };
-        self.catch_up.due = Some(self.now + self.patience());
-        if self.log_is_full() || !self.has_space() {
+        let full = self.log_is_full() || !self.has_space();
+        let patience = if !full && (self.catch_up.again || server == Some(peer)) {
+            // To read a large page may take a disk long, and to fetch a whole state takes longer.
+            self.silence() * 2
+        } else {
+            self.patience()
+        };
+        self.catch_up.due = Some(self.now + patience);
+        if full {
             return;
         }
         let from = self.log.chosen.next();
@@ -109,6 +132,13 @@ impl Replica {
         self.catch_up.asked = Some(peer);
         self.catch_up.since = self.log.chosen;
         self.send(peer, Message::Fetch { from, to });
+    }
+
+    /// C3: everybody was asked, and whoever answered has trimmed what comes next; who was silent was asked twice.
+    fn is_out_of_reach(&self, peers: &[Address]) -> bool {
+        let trimmed = &self.catch_up.trimmed;
+        let silent = |peer: &Address| trimmed.iter().all(|(known, _)| known != peer);
+        !trimmed.is_empty() && (self.catch_up.again || !peers.iter().any(silent))
     }
 
     /// A peer misses chosen slots.
@@ -128,6 +158,7 @@ impl Replica {
             }
         }
         let to = to.min(chosen).min(from.plus(FETCH_SLOTS - 1));
+        self.note_fetch(peer, from, to == chosen);
         let evicted = self.log.evicted();
         if from <= to && from <= evicted {
             // What is evicted is chosen in the journal as well. Further on the journal may lag behind memory, and hold a
@@ -167,7 +198,8 @@ impl Replica {
             // E5: what is learned is recorded.
             return;
         }
-        let ahead = self.log.chosen.plus(FETCH_SLOTS);
+        let before = self.log.chosen;
+        let ahead = before.plus(FETCH_SLOTS);
         let mut records = Vec::new();
         let mut slot = first;
         for value in values {
@@ -180,11 +212,13 @@ impl Replica {
             self.write(records, Vec::new());
         }
         self.advance();
+        if self.log.chosen > before {
+            self.catch_up.server = Some(from);
+        }
         if self.catch_up.asked == Some(from) {
             self.catch_up.asked = None;
             if self.log.chosen > self.catch_up.since {
-                self.catch_up.tried.clear();
-                self.catch_up.trimmed.clear();
+                self.catch_up.renew();
             } else {
                 self.catch_up.tried.push(from.node);
             }
@@ -219,12 +253,17 @@ impl Replica {
         self.log.known = self.log.known.max(trimmed);
         if self.catch_up.asked == Some(from) {
             self.catch_up.asked = None;
+            self.catch_up.server = None;
             self.catch_up.tried.push(from.node);
-            self.catch_up.trimmed.push(from);
-            if self.catch_up.tried.len() >= self.peers().len() {
-                self.event(Event::OutOfReach { trimmed });
-            }
+            self.catch_up.trimmed.insert(0, (from, trimmed));
             self.fetch();
+            return;
+        }
+        // It was given up, and was only slow: others are preferred.
+        let catch_up = &mut self.catch_up;
+        let counted = catch_up.trimmed.iter().any(|(peer, _)| *peer == from);
+        if catch_up.tried.contains(&from.node) && !counted && trimmed > self.log.chosen {
+            catch_up.trimmed.push((from, trimmed));
         }
     }
 }

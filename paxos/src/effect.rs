@@ -119,11 +119,8 @@ pub enum Input {
         /// Which snapshot.
         snapshot: SnapshotId,
     },
-    /// Whether the disk has room for records. Said again whenever it changes; until then there is room.
-    Space {
-        /// Whether there is.
-        enough: bool,
-    },
+    /// How much room the disk has. Said again whenever it changes; until then it is ample.
+    Space(Room),
     /// The round trip to a peer as the transport measures it.
     RoundTrip {
         /// The peer.
@@ -395,7 +392,7 @@ pub enum Event {
     },
     /// This node needs slots that every peer it hears has trimmed: it asks for a snapshot (C3).
     OutOfReach {
-        /// The peer's trimmed prefix.
+        /// Every one of them has trimmed this prefix at least.
         trimmed: Slot,
     },
     /// This node's disk has no room: it neither votes nor leads (E5).
@@ -413,6 +410,13 @@ pub enum Event {
         peer: NodeId,
         /// Which.
         snapshot: SnapshotId,
+    },
+    /// The log above a snapshot is no longer kept for a peer that has not caught up yet: it may need another copy (C4).
+    ReaderLetGo {
+        /// The peer.
+        peer: NodeId,
+        /// Why.
+        reason: LetGo,
     },
     /// A change of configuration is chosen and takes effect (R2): whom this node talks to may have changed
     /// ([`Replica::contacts`](crate::Replica::contacts)).
@@ -482,6 +486,29 @@ pub enum Abandoned {
     Overtaken,
 }
 
+/// How much room the disk of a node has.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Room {
+    /// For all that is wanted.
+    #[default]
+    Ample,
+    /// For records, and not for what is kept as a favour to peers (C4).
+    Scarce,
+    /// Not for records either (E5).
+    Exhausted,
+}
+
+/// Why the log is no longer kept for a peer that reads, or has read, a snapshot from this node (C4).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum LetGo {
+    /// It has neither read nor fetched for too long.
+    Silent,
+    /// More would have to be kept than another copy costs.
+    TooMuch,
+    /// The disk is short of room.
+    NoRoom,
+}
+
 /// What a node is told once, when it is built. All durations are on the node's own clock.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -525,7 +552,8 @@ pub struct Options {
     pub keep_slots: u64,
     /// Slots that the journal keeps at most for members that lack them, as far as this node's state holds them durably (C4).
     pub max_log_slots: u64,
-    /// Bytes of values that it keeps at most for them. While a peer reads a snapshot, four times the limits.
+    /// Bytes of values that it keeps at most for them. For a peer that has read a snapshot and not caught up yet four times as
+    /// many, or as many as it has read, if that is more, and any number of slots.
     pub max_log_bytes: u64,
     /// Slots that are trimmed together, because forgetting a range costs about the same whatever its length; fewer, if they are
     /// large.

@@ -72,8 +72,8 @@ pub use change::{Change, Objection, Waivers};
 pub use codec::CodecError;
 pub use configurations::Configurations;
 pub use effect::{
-    Abandoned, Doubt, Entry, Event, Input, Logged, Options, Outcome, Output, Record, Recovered, Refusal, RequestId,
-    Write, WriteId,
+    Abandoned, Doubt, Entry, Event, Input, LetGo, Logged, Options, Outcome, Output, Record, Recovered, Refusal,
+    RequestId, Room, Write, WriteId,
 };
 pub use hand_over::Stays;
 pub use lease::{Echo, LeaseOptions, Moment, Pulse, Release};

@@ -162,7 +162,7 @@ impl Replica {
             Input::SnapshotGone { peer, snapshot } => self.send(peer, Message::SnapshotGone { snapshot }),
             Input::SnapshotStaged { snapshot, number } => self.on_snapshot_staged(snapshot, number),
             Input::SnapshotRefused { snapshot } => self.on_snapshot_refused(snapshot),
-            Input::Space { enough } => self.on_space(enough),
+            Input::Space(room) => self.on_space(room),
             Input::RoundTrip { node, round_trip } => self.on_round_trip(node, round_trip),
             Input::HandOver { to } => self.on_wish(to),
             Input::Tick => self.on_tick(),

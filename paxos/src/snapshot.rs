@@ -218,7 +218,7 @@ impl Replica {
         });
     }
 
-    /// A piece for a peer is read. The log above it is kept for that peer, as far as the limits allow (C4).
+    /// A piece for a peer is read. The log above the snapshot is kept for that peer (C4).
     pub(crate) fn on_snapshot_read(
         &mut self,
         peer: Address,
@@ -227,7 +227,7 @@ impl Replica {
         last: bool,
         payload: Bytes,
     ) {
-        self.note_reader(peer, snapshot.slot);
+        self.note_reader(peer, snapshot, payload.len());
         let piece = Message::SnapshotPiece {
             snapshot,
             number,

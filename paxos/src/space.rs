@@ -7,7 +7,7 @@
 
 use core::time::Duration;
 
-use crate::effect::{Event, Refusal, WriteId};
+use crate::effect::{Event, Refusal, Room, WriteId};
 use crate::election::Role;
 use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
@@ -19,22 +19,26 @@ const STALL_TIMEOUTS: u32 = 2;
 /// What this node knows of its own disk.
 #[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Space {
-    /// There is no room for records.
-    exhausted: bool,
+    room: Room,
     /// A write that is not durable yet, and when it was made, or was next in turn.
     oldest: Option<(WriteId, Time)>,
 }
 
 impl Space {
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.exhausted
+        self.room == Room::Exhausted
     }
 }
 
 impl Replica {
     /// Whether records can be written.
     pub(crate) fn has_space(&self) -> bool {
-        !self.space.exhausted || mutated(Mutant::SpaceIgnored)
+        !self.space.is_exhausted() || mutated(Mutant::SpaceIgnored)
+    }
+
+    /// Whether there is room for what is kept as a favour to peers.
+    pub(crate) fn has_ample_space(&self) -> bool {
+        self.space.room == Room::Ample
     }
 
     /// How long the oldest write that is not durable has taken.
@@ -49,13 +53,18 @@ impl Replica {
         self.write_age() > self.silence() * STALL_TIMEOUTS
     }
 
-    /// The driver says whether there is room for records.
-    pub(crate) fn on_space(&mut self, enough: bool) {
-        if self.space.exhausted != enough {
+    /// The driver says how much room there is.
+    pub(crate) fn on_space(&mut self, room: Room) {
+        let before = self.space.is_exhausted();
+        self.space.room = room;
+        if room != Room::Ample {
+            // C4, at once: the room is needed.
+            self.trim();
+        }
+        if before == self.space.is_exhausted() {
             return;
         }
-        self.space.exhausted = !enough;
-        if enough {
+        if before {
             self.event(Event::SpaceRegained);
             self.await_leader();
         } else {

@@ -4,13 +4,18 @@
 //! all the same. Or the log has grown past its limits in bytes or slots: members that are slow are served from the log as
 //! long as the limits allow, and one that is gone never makes the log grow, for there are snapshots (C3). Under both,
 //! nothing goes that this node's own state machine does not hold durably.
+//!
+//! A peer that reads a snapshot from this node will ask for the slots above it. Were they gone by then, the whole copy would
+//! have been for nothing; so they are kept until it has caught up, beyond the limits, as long as that costs this disk less
+//! than the copy.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::ballot::Slot;
-use crate::effect::Output;
-use crate::message::Address;
+use crate::effect::{Event, LetGo, Output};
+use crate::message::{Address, SnapshotId};
 use crate::mutant::{Mutant, mutated};
 use crate::replica::Replica;
 use crate::time::Time;
@@ -21,11 +26,14 @@ const MAX_STRETCHES: usize = 1024;
 /// A log is trimmed before a whole step is reached if this part of its limit in bytes would go.
 const WORTHWHILE: u64 = 16;
 
-/// How many times its limits a log may reach for the sake of a peer that gets a snapshot.
+/// How many times its limit in bytes a log may reach for the sake of a peer that gets a snapshot, however small that is.
 const PATIENCE: u64 = 4;
 
-/// How many election timeouts after a snapshot's last piece was read its reader may still begin to ask for log entries.
+/// How many election timeouts a reader may be silent, though it reads a snapshot or has yet to install it …
 const HELD_TIMEOUTS: u32 = 32;
+
+/// … or this part of the time that it has been reading: what takes long to read takes long to install.
+const HELD_PART: u32 = 2;
 
 /// What the journal holds of the slots that were handed over, and who may need it.
 #[derive(Clone, Hash, Debug, Default)]
@@ -36,7 +44,7 @@ pub(crate) struct Trimming {
     stretches: VecDeque<Stretch>,
     /// Bytes of all stretches.
     bytes: u64,
-    /// Peers that read a snapshot from this node: they will ask for the slots above its slot.
+    /// Peers that read a snapshot from this node, and then the log.
     readers: Vec<Reader>,
 }
 
@@ -48,11 +56,21 @@ struct Stretch {
     bytes: u64,
 }
 
+/// A peer that got a snapshot from this node.
 #[derive(Clone, Hash, Debug)]
 struct Reader {
     peer: Address,
+    snapshot: SnapshotId,
+    /// It will ask for the slots above this one.
     slot: Slot,
+    /// Bytes of the snapshot that it has read: what another copy would cost it.
+    bytes: u64,
+    /// When it began to read.
+    since: Time,
+    /// When it has been silent for too long.
     until: Time,
+    /// It was sent all there was, and will hardly ask again.
+    caught_up: bool,
 }
 
 impl Trimming {
@@ -122,6 +140,16 @@ impl Trimming {
         by_slots.max(by_bytes)
     }
 
+    /// Why nothing is kept for a reader any more, if so.
+    fn let_go(&self, reader: &Reader, now: Time, max_bytes: u64) -> Option<LetGo> {
+        if reader.until <= now {
+            return Some(LetGo::Silent);
+        }
+        // A dearer log than that is no gain. Slots by themselves cost next to nothing.
+        let most = max_bytes.saturating_mul(PATIENCE).max(reader.bytes);
+        (self.beyond(u64::MAX, most) > reader.slot).then_some(LetGo::TooMuch)
+    }
+
     /// Bytes of the slots up to `to`; of a stretch that goes on beyond, its share.
     fn bytes_to(&self, to: Slot) -> u64 {
         let whole = self.stretches.iter().take_while(|stretch| stretch.to <= to);
@@ -142,6 +170,25 @@ impl Trimming {
             self.bytes -= stretch.bytes;
             self.stretches.pop_front();
         }
+    }
+}
+
+impl Reader {
+    fn new(peer: Address, snapshot: SnapshotId, now: Time) -> Reader {
+        Reader {
+            peer,
+            snapshot,
+            slot: snapshot.slot,
+            bytes: 0,
+            since: now,
+            until: now,
+            caught_up: false,
+        }
+    }
+
+    /// It was heard: from now on it may be silent for at least so long.
+    fn renew(&mut self, now: Time, least: Duration) {
+        self.until = now + least.max(now.since(self.since) / HELD_PART);
     }
 }
 
@@ -169,13 +216,60 @@ impl Replica {
         self.trim();
     }
 
-    /// C4: a peer reads a snapshot of `slot` from this node; it will need the slots above.
-    pub(crate) fn note_reader(&mut self, peer: Address, slot: Slot) {
-        let until = self.now + self.silence() * HELD_TIMEOUTS;
+    /// C4: a peer reads so many bytes of a snapshot from this node; it will need the slots above.
+    pub(crate) fn note_reader(&mut self, peer: Address, snapshot: SnapshotId, bytes: usize) {
+        if snapshot.slot < self.log.trimmed || !self.has_ample_space() {
+            return;
+        }
+        let (now, least) = (self.now, self.silence() * HELD_TIMEOUTS);
         let readers = &mut self.trimming.readers;
-        match readers.iter_mut().find(|reader| reader.peer == peer) {
-            Some(reader) => (reader.slot, reader.until) = (slot, until),
-            None => readers.push(Reader { peer, slot, until }),
+        // Of another snapshot it reads no more.
+        readers.retain(|reader| reader.peer != peer || reader.snapshot == snapshot);
+        let at = readers
+            .iter()
+            .position(|reader| reader.peer == peer)
+            .unwrap_or_else(|| {
+                readers.push(Reader::new(peer, snapshot, now));
+                readers.len() - 1
+            });
+        readers[at].bytes = readers[at].bytes.saturating_add(bytes as u64);
+        readers[at].renew(now, least);
+    }
+
+    /// C4: a peer fetches slots from `from` on: it has those below. Whether it is sent all there are.
+    pub(crate) fn note_fetch(&mut self, peer: Address, from: Slot, all: bool) {
+        let (now, silence) = (self.now, self.silence());
+        if let Some(reader) = self.trimming.readers.iter_mut().find(|reader| reader.peer == peer) {
+            reader.slot = reader.slot.max(Slot(from.0.saturating_sub(1)));
+            reader.caught_up = all;
+            if all {
+                reader.until = now + silence;
+            } else {
+                reader.renew(now, silence * HELD_TIMEOUTS);
+            }
+        }
+    }
+
+    /// C4: keeps nothing for readers that are silent, or for whom the log has become dearer than another copy, or if the disk
+    /// is short of room.
+    pub(crate) fn let_readers_go(&mut self) {
+        let (now, max_bytes, ample) = (self.now, self.options.max_log_bytes, self.has_ample_space());
+        let mut at = 0;
+        while let Some(reader) = self.trimming.readers.get(at) {
+            let why = if ample {
+                self.trimming.let_go(reader, now, max_bytes)
+            } else {
+                Some(LetGo::NoRoom)
+            };
+            let Some(reason) = why else {
+                at += 1;
+                continue;
+            };
+            let reader = self.trimming.readers.swap_remove(at);
+            if !reader.caught_up {
+                let peer = reader.peer.node;
+                self.event(Event::ReaderLetGo { peer, reason });
+            }
         }
     }
 
@@ -189,16 +283,12 @@ impl Replica {
 
     /// C4: how far the limits want the log to be trimmed.
     fn surplus(&mut self) -> Slot {
-        let now = self.now;
-        let (slots, bytes) = (self.options.max_log_slots, self.options.max_log_bytes);
-        let trimming = &mut self.trimming;
-        trimming.readers.retain(|reader| reader.until > now);
-        let surplus = trimming.beyond(slots, bytes);
-        let Some(held) = trimming.readers.iter().map(|reader| reader.slot).min() else {
-            return surplus;
-        };
-        let most = trimming.beyond(slots.saturating_mul(PATIENCE), bytes.saturating_mul(PATIENCE));
-        surplus.min(held).max(most)
+        self.let_readers_go();
+        let surplus = self
+            .trimming
+            .beyond(self.options.max_log_slots, self.options.max_log_bytes);
+        let held = self.trimming.readers.iter().map(|reader| reader.slot).min();
+        held.map_or(surplus, |held| surplus.min(held))
     }
 
     /// C4: forgets what this node's state machine holds durably and no member will ask for, or the limits do not allow.
@@ -277,5 +367,45 @@ mod tests {
         assert_eq!(trimming.bytes(), 10_000 * 10_001 / 2);
         trimming.forget(Slot(10_000));
         assert_eq!(trimming.bytes(), 0);
+    }
+
+    fn reader(slot: u64, bytes: u64, until: u64) -> Reader {
+        let peer = Address {
+            node: quorum::NodeId(3),
+            incarnation: quorum::Incarnation(1),
+        };
+        let snapshot = SnapshotId {
+            slot: Slot(slot),
+            serial: 1,
+        };
+        Reader {
+            bytes,
+            until: Time(until),
+            ..Reader::new(peer, snapshot, Time(0))
+        }
+    }
+
+    #[test]
+    fn a_reader_is_let_go_when_it_is_silent_or_the_log_is_dearer_than_its_copy() {
+        // Ten bytes in each slot from 101 to 200, and 900 below.
+        let trimming = log(100);
+        let why = |reader: Reader, now, max_bytes| trimming.let_go(&reader, Time(now), max_bytes);
+        assert_eq!(why(reader(110, 0, 50), 49, u64::MAX), None);
+        assert_eq!(why(reader(110, 0, 50), 50, u64::MAX), Some(LetGo::Silent));
+        assert_eq!(why(reader(100, 0, 50), 0, 250), None, "four times the limit");
+        assert_eq!(why(reader(100, 0, 50), 0, 200), Some(LetGo::TooMuch));
+        assert_eq!(why(reader(100, 1000, 50), 0, 1), None, "as much as its copy had");
+        assert_eq!(why(reader(100, 900, 50), 0, 1), Some(LetGo::TooMuch));
+        assert_eq!(why(reader(160, 500, 50), 0, 1), None, "it has got on");
+    }
+
+    #[test]
+    fn who_reads_for_long_may_be_silent_for_long() {
+        let second = |count: u64| Time(count * 1_000_000_000);
+        let mut reader = reader(1, 0, 0);
+        reader.renew(second(10), Duration::from_secs(32));
+        assert_eq!(reader.until, second(42));
+        reader.renew(second(164), Duration::from_secs(32));
+        assert_eq!(reader.until, second(164 + 82));
     }
 }

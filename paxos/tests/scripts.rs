@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use paxos::{Envelope, Input, LeaseOptions, Replica, Standing, Waivers};
+use paxos::{Envelope, Input, LeaseOptions, Replica, Room, Standing, Waivers};
 use quorum::{NodeId, Role};
 use support::cluster::Cluster;
 use support::words;
@@ -44,7 +44,7 @@ read N                          a client of N
 load N COUNT                    COUNT commands, one after the other, everything delivered, nothing shown
 flush N..                       the state machine of N makes durable what it has applied
 crash N / restart N             memory and unfinished writes are lost / starts from its disk
-space N yes|no                  N's disk has room for records or not
+space N ample|scarce|none       how much room N's disk has: scarce is enough for records
 lose-state N                    the state machine of N, which is down, is lost; its journal is not
 change N SYSTEM of MEMBERS      an operator of N; `3/2` is node 3 with its second disk, `4?` a learner, `4-` an acceptor;
                                 `forced` at the end accepts every risk
@@ -136,9 +136,14 @@ impl Stage {
                 }
                 ["crash", _] => cluster.crash(node(1)?),
                 ["restart", _] => cluster.start(node(1)?),
-                ["space", _, enough] => {
-                    let enough = enough == "yes";
-                    cluster.step(node(1)?, Input::Space { enough });
+                ["space", _, room] => {
+                    let room = match room {
+                        "ample" => Room::Ample,
+                        "scarce" => Room::Scarce,
+                        "none" => Room::Exhausted,
+                        _ => return Err(format!("{room} is no room")),
+                    };
+                    cluster.step(node(1)?, Input::Space(room));
                 }
                 ["lose-state", _] => cluster.node(node(1)?).disk.lose_state(),
                 ["spoil", _] => cluster.node(node(1)?).snapshots.spoilt = true,

@@ -300,6 +300,9 @@ impl Driver {
             Event::OutOfReach { trimmed } => {
                 info!(%trimmed, "every peer that answers has trimmed what this node misses: it asks for a copy of a peer's state");
             }
+            Event::ReaderLetGo { peer, reason } => {
+                info!(%peer, ?reason, "the log above a copy of the state is no longer kept for the peer that fetched it");
+            }
             Event::SpaceExhausted => {
                 warn!("the disk has no room: this node takes no writes, does not vote and does not lead until it has");
             }

@@ -97,6 +97,7 @@ impl ConsensusMetrics {
             Event::OutOfReach { .. } => "out_of_reach",
             Event::SpaceExhausted => "space_exhausted",
             Event::SpaceRegained => "space_regained",
+            Event::ReaderLetGo { .. } => "reader_let_go",
             Event::Stalled { .. } => "stalled",
             Event::SnapshotBegun { .. } => "snapshot_begun",
             Event::SnapshotAbandoned { .. } => "snapshot_abandoned",

@@ -206,7 +206,7 @@ async fn serve(
     .map_err(during("cannot start the scrub"))?;
     let (sender, space) = watch::channel(Space::default());
     let core = happenings.clone();
-    let told = move |enough| core.blocking_send(Happening::Input(Input::Space { enough })).is_ok();
+    let told = move |room| core.blocking_send(Happening::Input(Input::Space(room))).is_ok();
     let (state_guard, state) = (guard.clone(), reader.clone());
     let sound = move || {
         let sound = state.sound();

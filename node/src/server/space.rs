@@ -2,7 +2,8 @@
 //!
 //! A disk that is full breaks the first write that does not fit, and the first failure of the journal ends the node (A5).
 //! So the node stops taking on more *before*: below a reserve the core is told, and takes nothing more that must be
-//! written, while what it has begun still fits. When room comes back the core is told again, and goes on by itself.
+//! written, while what it has begun still fits. When room comes back the core is told again, and goes on by itself. Before
+//! it comes to that the core is told that room is scarce, and gives up what it keeps for others only.
 //!
 //! A file of the state that could not be written in the background ends the node like a failed write, also when nothing is
 //! written meanwhile, or when a write is held up by it. The journal watches itself.
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use paxos::Room;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -22,21 +24,23 @@ use crate::worker::Worker;
 const CALM: Duration = Duration::from_secs(1);
 /// … and while there is not: a busy node writes some hundred megabytes a second.
 const TENSE: Duration = Duration::from_millis(50);
-/// Ample room, in reserves.
-const AMPLE: u64 = 4;
+/// So much room that the disk is asked seldom, in reserves.
+const CALM_RESERVES: u64 = 4;
+/// So much room that something may be kept for others, in reserves.
+const AMPLE_RESERVES: u64 = 2;
 
 /// The thread that asks. Dropping it ends it.
 pub(super) struct Watchman {
     _worker: Worker,
 }
 
-/// Asks once, then starts the thread. There it tells when there is not enough room, and whenever that changes; `told` says whether
+/// Asks once, then starts the thread. There it tells when room is not ample, and whenever that changes; `told` says whether
 /// anybody listens still, and `sound` whether the state is well.
 pub(super) fn start(
     dir: &Path,
     reserve: u64,
     space: watch::Sender<Space>,
-    told: impl Fn(bool) -> bool + Send + 'static,
+    told: impl Fn(Room) -> bool + Send + 'static,
     sound: impl Fn() -> bool + Send + 'static,
 ) -> Result<Watchman, Failure> {
     let mut watch = Watch {
@@ -45,17 +49,17 @@ pub(super) fn start(
         space,
         unreadable: false,
     };
-    let mut enough = watch.look(true);
+    let mut room = watch.look(Room::Ample);
     let work = move |stopped: &Receiver<()>| {
-        if !enough && !told(false) {
+        if room != Room::Ample && !told(room) {
             return;
         }
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(watch.pause()) {
-            let now = watch.look(enough);
-            if (now != enough && !told(now)) || !sound() {
+            let now = watch.look(room);
+            if (now != room && !told(now)) || !sound() {
                 return;
             }
-            enough = now;
+            room = now;
         }
     };
     let worker =
@@ -72,16 +76,16 @@ struct Watch {
 
 impl Watch {
     fn pause(&self) -> Duration {
-        if self.space.borrow().free_bytes > self.reserve.saturating_mul(AMPLE) {
+        if self.space.borrow().free_bytes > self.reserve.saturating_mul(CALM_RESERVES) {
             CALM
         } else {
             TENSE
         }
     }
 
-    /// Asks the disk, publishes the answer; whether there is enough room, if there was `before`.
-    fn look(&mut self, before: bool) -> bool {
-        let (free, total) = match room(&self.dir) {
+    /// Asks the disk, publishes the answer; how much room there is, if there was so much `before`.
+    fn look(&mut self, before: Room) -> Room {
+        let (free, total) = match free_and_total(&self.dir) {
             Ok(room) => room,
             Err(reason) => {
                 // A disk that does not say how much room it has is not full for that; what cannot be written fails.
@@ -92,7 +96,8 @@ impl Watch {
             }
         };
         self.unreadable = false;
-        let enough = suffices(free, self.reserve, before);
+        let now = judge(free, self.reserve, before);
+        let (enough, enough_before) = (now != Room::Exhausted, before != Room::Exhausted);
         self.space.send_replace(Space {
             free_bytes: free,
             total_bytes: total,
@@ -100,7 +105,7 @@ impl Watch {
             enough,
         });
         let (dir, reserve) = (self.dir.display(), self.reserve);
-        match (before, enough) {
+        match (enough_before, enough) {
             (true, false) => error!(
                 %dir, free, reserve,
                 "less room on the disk than storage.reserve_bytes: this node takes no more writes until there is more"
@@ -108,21 +113,28 @@ impl Watch {
             (false, true) => info!(%dir, free, reserve, "there is room on the disk again: this node takes writes"),
             _ => {}
         }
-        enough
+        now
     }
 }
 
-/// Below the reserve there is not enough; from then on an eighth more is needed, so that the answer does not flutter.
-fn suffices(free: u64, reserve: u64, before: bool) -> bool {
-    if before {
-        free >= reserve
+/// Below the reserve there is not enough, below some reserves it is scarce.
+fn judge(free: u64, reserve: u64, before: Room) -> Room {
+    if !suffices(free, reserve, before != Room::Exhausted) {
+        Room::Exhausted
+    } else if !suffices(free, reserve.saturating_mul(AMPLE_RESERVES), before == Room::Ample) {
+        Room::Scarce
     } else {
-        free >= reserve + reserve / 8
+        Room::Ample
     }
+}
+
+/// Whether so much is free; if it was not `before`, an eighth more is needed, so that the answer does not flutter.
+fn suffices(free: u64, least: u64, before: bool) -> bool {
+    free >= if before { least } else { least.saturating_add(least / 8) }
 }
 
 /// Bytes that this process may still write on the disk of this folder, and bytes that it has in all.
-fn room(dir: &Path) -> std::io::Result<(u64, u64)> {
+fn free_and_total(dir: &Path) -> std::io::Result<(u64, u64)> {
     let disk = rustix::fs::statvfs(dir)?;
     Ok((
         disk.f_bavail.saturating_mul(disk.f_frsize),
@@ -138,14 +150,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn enough_does_not_flutter() {
-        let free = [1000, 800, 799, 800, 899, 900, 800, 799];
-        let mut enough = true;
+    fn what_there_is_does_not_flutter() {
+        use Room::{Ample, Exhausted, Scarce};
+        let free = [2000, 1600, 1599, 1799, 1800, 800, 799, 800, 899, 900, 799, 1800];
+        let mut room = Ample;
         let seen = free.map(|free| {
-            enough = suffices(free, 800, enough);
-            enough
+            room = judge(free, 800, room);
+            room
         });
-        assert_eq!(seen, [true, true, false, false, false, true, true, false]);
+        assert_eq!(
+            seen,
+            [
+                Ample, Ample, Scarce, Scarce, Ample, Scarce, Exhausted, Exhausted, Exhausted, Scarce, Exhausted, Ample
+            ]
+        );
     }
 
     #[test]
@@ -155,8 +173,8 @@ mod tests {
             let (sender, space) = watch::channel(Space::default());
             let said = Arc::new(AtomicU64::new(0));
             let count = Arc::clone(&said);
-            let told = move |enough: bool| {
-                assert!(!enough);
+            let told = move |room: Room| {
+                assert_eq!(room, Room::Exhausted);
                 count.fetch_add(1, Ordering::Relaxed);
                 true
             };

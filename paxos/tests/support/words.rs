@@ -234,6 +234,7 @@ pub fn event(event: &Event) -> String {
         Event::PhaseOne { .. } => "has a phase-1 quorum".to_string(),
         Event::OutOfReach { trimmed } => format!("cannot catch up: peers have trimmed up to {trimmed}"),
         Event::SpaceExhausted => "has no room on its disk".to_string(),
+        Event::ReaderLetGo { peer, reason } => format!("keeps no log for {peer} any more: {reason:?}"),
         Event::SpaceRegained => "has room on its disk again".to_string(),
         Event::Stalled { since } => format!("gives way: its disk has not finished a write for {since:?}"),
         Event::SnapshotBegun { peer, snapshot: id } => format!("begins a snapshot {} from {peer}", snapshot(*id)),

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use paxos::{Address, Envelope, Input, Message, Outcome, Output, Slot, WriteId};
+use paxos::{Address, Envelope, Input, Message, Outcome, Output, Room, Slot, WriteId};
 
 use crate::adversary::Strike;
 use crate::checker::{Verdict, bounds, configurations};
@@ -69,7 +69,8 @@ impl Cluster {
                 if let Some(process) = self.process(seat) {
                     process.may_write = enough;
                 }
-                self.step(seat, Input::Space { enough });
+                let room = if enough { Room::Ample } else { Room::Exhausted };
+                self.step(seat, Input::Space(room));
             }
             Happening::Stage => self.on_stage(seat)?,
             Happening::Serve { request, slot } => self.answer(seat, request, Outcome::Read(slot))?,
