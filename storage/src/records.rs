@@ -111,3 +111,22 @@ pub(crate) fn written(records: &[(u8, usize)]) -> (Vec<u8>, Vec<usize>) {
     }
     (bytes, starts)
 }
+
+/// `verify` says of these records, whatever bit of them is flipped, that the damage is in the record that holds it; for tests.
+#[cfg(test)]
+pub(crate) fn every_flip_is_noticed(records: &[(u8, usize)], verify: impl Fn(&[u8]) -> Result<(), usize>) {
+    let (bytes, starts) = written(records);
+    for at in 0..bytes.len() {
+        let start = starts.iter().rfind(|start| **start <= at);
+        let start = *start.expect("the first begins at 0");
+        if starts.last() == Some(&start) && (4..6).contains(&(at - start)) {
+            // By its length the last record may then look cut off; whether it was ever whole cannot be seen here.
+            continue;
+        }
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            assert_eq!(verify(&flipped), Err(start), "bit {bit} of byte {at}");
+        }
+    }
+}
