@@ -88,7 +88,12 @@ pub enum Format {
 /// Runs the command that the arguments of this process name.
 #[must_use]
 pub fn run() -> ExitCode {
-    match Line::parse().command {
+    let command = Line::parse().command;
+    if command.only_talks() {
+        // Whoever reads may have read enough, as `head` does. It ends then, as other tools do.
+        sigpipe::reset();
+    }
+    match command {
         Command::Start(arguments) => start::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Quorum(arguments) => quorum::run(&arguments),
@@ -107,6 +112,26 @@ pub fn run() -> ExitCode {
         Command::Snapshot(arguments) => snapshot::run(&arguments),
         Command::Recover(arguments) => recover::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+    }
+}
+
+impl Command {
+    /// Whether nothing is left half done if it ends while it prints: it only asks, or may be started again at any point.
+    fn only_talks(&self) -> bool {
+        match self {
+            Command::Status(_)
+            | Command::Quorum(_)
+            | Command::Member(_)
+            | Command::MoveLeader(_)
+            | Command::Drain(_)
+            | Command::Disk(_) => true,
+            Command::Start(_)
+            | Command::Certs(_)
+            | Command::Demo(_)
+            | Command::Snapshot(_)
+            | Command::Recover(_)
+            | Command::Bench(_) => false,
+        }
     }
 }
 
