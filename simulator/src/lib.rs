@@ -10,7 +10,7 @@
 //!
 //! | room | what is there |
 //! |---|---|
-//! | [`swarm`], `electorate`, `adversary` | what a seed decides: members and quorums, options, load; when strikes fall |
+//! | [`swarm`], `electorate`, `favour`, `adversary` | what a seed decides: members and quorums, options, load; runs full of one thing; when strikes fall |
 //! | `cluster` | the event loop; the driver's contract; clients' requests; faults; the calm at the end |
 //! | `network`, `disk`, `clock`, `client` | what is simulated around the replica |
 //! | `machine`, `tables` | the real state machine, and what it is kept in |
@@ -40,6 +40,7 @@ mod coverage;
 mod disk;
 mod electorate;
 pub mod explorer;
+mod favour;
 mod history;
 mod ledger;
 pub mod linearizable;

@@ -13,6 +13,7 @@ use crate::adversary::Strike;
 use crate::checker::Property;
 use crate::disk::DiskSpeed;
 use crate::electorate::{configuration, members};
+use crate::favour::Favour;
 use crate::mutant::Mutant;
 use crate::network::Weather;
 use crate::random::{Concern, Random};
@@ -186,7 +187,7 @@ impl Plan {
         };
         plan.tenure = Tenure::new(seed, &mut plan.drift, election_timeout, &mut plan.faults);
         if [8, 14].contains(&(seed % 16)) {
-            plan.favour_doubt();
+            Favour::Doubt.shape(&mut plan);
         }
         plan
     }
@@ -198,92 +199,11 @@ impl Plan {
             // What kills it was found in a cluster whose members stay.
             self.faults.every.remove(&Strike::Change);
         }
-        if mutant.is_some_and(Mutant::needs_leases) {
-            self.favour_leases();
-        }
-        if mutant.is_some_and(Mutant::needs_many_changes) {
-            self.favour_changes();
-        }
-        if mutant.is_some_and(Mutant::needs_late_calls) {
-            self.favour_leases();
-            self.favour_late_calls();
-        }
-        if mutant.is_some_and(Mutant::needs_doubt) {
-            self.favour_doubt();
-        }
-        if mutant == Some(Mutant::EarlierProcessApplied) {
-            // Whose clients asked has restarted when their commands come back.
-            let timeout = self.tuning.election_timeout;
-            self.faults.every.insert(Strike::Crash, timeout * 2);
-        }
-        if mutant.is_some_and(Mutant::needs_stragglers) {
-            self.favour_stragglers();
+        for favour in mutant.map_or(&[][..], Favour::of) {
+            favour.shape(&mut self);
         }
         self.mutant = mutant;
         self
-    }
-
-    /// Long leases on wrong clocks, leaders cut off and others restarted, and little else: what breaks only when several of
-    /// these meet within one lease is too rare in runs with a bit of everything.
-    fn favour_leases(&mut self) {
-        let timeout = self.tuning.election_timeout;
-        let changes = self.faults.every.contains_key(&Strike::Change);
-        let strikes = [Strike::Crash, Strike::Isolate, Strike::OneWay, Strike::Split];
-        self.faults.every = strikes.into_iter().map(|strike| (strike, timeout * 8)).collect();
-        if changes {
-            self.faults.every.insert(Strike::Change, timeout * 8);
-        }
-        (self.faults.lasting, self.faults.aim_at_leader) = (timeout * 4, 500);
-        self.drift = self.drift.max(50_000);
-        self.tenure = Tenure::favoured(timeout, self.drift);
-        self.load.reads = 500;
-    }
-
-    /// One leader after the other is cut off: commands are tried again, and what an earlier leader proposed comes back. In some
-    /// runs soon after the one before has returned, with clients who have little to do, so that few slots are used
-    /// meanwhile.
-    fn favour_doubt(&mut self) {
-        let timeout = self.tuning.election_timeout;
-        let sparse = self.seed % 4 == 2;
-        let (isolate, split, crash) = if sparse { (3, 9, 12) } else { (5, 5, 9) };
-        let strikes = [
-            (Strike::Isolate, isolate),
-            (Strike::Split, split),
-            (Strike::Crash, crash),
-        ];
-        self.faults.every = strikes.map(|(strike, every)| (strike, timeout * every)).into();
-        (self.faults.lasting, self.faults.aim_at_leader) = (timeout * if sparse { 2 } else { 3 }, 900);
-        // Some wait for many leaders, some give up while they are in doubt.
-        self.load.timeout = timeout * (2 + self.seed as u32 % 11);
-        (self.load.abandons, self.load.reads) = (0, 100);
-        if sparse {
-            (self.load.clients, self.load.think, self.load.wander) = (12, timeout, 20);
-        }
-    }
-
-    /// One change follows on the other, while leaders are cut off and restart.
-    fn favour_changes(&mut self) {
-        let timeout = self.tuning.election_timeout;
-        let strikes = [(Strike::Change, 3), (Strike::Isolate, 6), (Strike::Crash, 6)];
-        self.faults.every = strikes.map(|(strike, every)| (strike, timeout * every)).into();
-        (self.faults.lasting, self.faults.aim_at_leader) = (timeout * 4, 600);
-    }
-
-    /// Leaders hand over again and again, and who is called hears of it when the leader has gone on.
-    fn favour_late_calls(&mut self) {
-        let timeout = self.tuning.election_timeout;
-        self.faults.every.insert(Strike::HandOver, timeout * 2);
-        (self.weather.straggle, self.weather.straggle_mean) = (200, timeout * 2);
-    }
-
-    /// Leaders restart while what was sent to them before comes once more, late.
-    fn favour_stragglers(&mut self) {
-        let timeout = self.tuning.election_timeout;
-        self.faults.every = [(Strike::Crash, timeout * 3)].into();
-        self.faults.aim_at_leader = 900;
-        (self.weather.repeat, self.weather.straggle) = (300, 300);
-        self.weather.straggle_mean = timeout;
-        self.load.reads = 100;
     }
 
     /// The same run with this property alone judged, to learn what it sees when others would speak first.

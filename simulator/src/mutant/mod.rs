@@ -140,39 +140,6 @@ impl Mutant {
         matches!(self, Mutant::Core(core) if core.rule().starts_with('R') || besides.contains(&core))
     }
 
-    /// Whether it does harm only where much that concerns leases happens at once.
-    pub(crate) fn needs_leases(self) -> bool {
-        use paxos::mutant::Mutant::{DriftIgnored, GrantForgotten, LeaseFromReceipt, LeaseOfOldConfiguration};
-        let those = [DriftIgnored, GrantForgotten, LeaseFromReceipt, LeaseOfOldConfiguration];
-        matches!(self, Mutant::Core(core) if those.contains(&core))
-    }
-
-    /// Whether it does harm only where commands are tried again under one leader after the other.
-    pub(crate) fn needs_doubt(self) -> bool {
-        use paxos::mutant::Mutant::DoubtForgotten;
-        let those = [
-            Mutant::RepeatApplied,
-            Mutant::EarlierProcessApplied,
-            Mutant::Core(DoubtForgotten),
-        ];
-        those.contains(&self)
-    }
-
-    /// Whether it does harm only where members and leaders change all the time.
-    pub(crate) fn needs_many_changes(self) -> bool {
-        self == Mutant::Core(paxos::mutant::Mutant::CanvassUntold)
-    }
-
-    /// Whether it does harm only where a successor hears late that it was called.
-    pub(crate) fn needs_late_calls(self) -> bool {
-        self == Mutant::Core(paxos::mutant::Mutant::ReleaseForEver)
-    }
-
-    /// Whether it does harm only where messages reach the process after the one that they were meant for.
-    pub(crate) fn needs_stragglers(self) -> bool {
-        self == Mutant::Core(paxos::mutant::Mutant::EarlierProcessRefuses)
-    }
-
     /// The rule that it breaks.
     #[must_use]
     pub fn rule(self) -> &'static str {
