@@ -26,7 +26,7 @@ pub(crate) struct CatchUp {
     due: Option<Time>,
     /// Who was asked.
     asked: Option<Address>,
-    /// Who sent something last: it holds what follows too, and others may have trimmed it.
+    /// Who sent something that another had trimmed: it holds what follows too, and the other does not.
     server: Option<Address>,
     /// Who could not help since the chosen prefix last grew.
     tried: Vec<NodeId>,
@@ -212,7 +212,7 @@ impl Replica {
             self.write(records, Vec::new());
         }
         self.advance();
-        if self.log.chosen > before {
+        if self.log.chosen > before && !self.catch_up.trimmed.is_empty() {
             self.catch_up.server = Some(from);
         }
         if self.catch_up.asked == Some(from) {
