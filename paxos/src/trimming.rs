@@ -35,6 +35,10 @@ const HELD_TIMEOUTS: u32 = 32;
 /// … or this part of the time that it has been reading: what takes long to read takes long to install.
 const HELD_PART: u32 = 2;
 
+/// How many election timeouts longer the log is kept for one that has caught up: if it is held up just then, it need not begin
+/// again.
+const LEVEL_TIMEOUTS: u32 = 4;
+
 /// What the journal holds of the slots that were handed over, and who may need it.
 #[derive(Clone, Hash, Debug, Default)]
 pub(crate) struct Trimming {
@@ -243,7 +247,7 @@ impl Replica {
             reader.slot = reader.slot.max(Slot(from.0.saturating_sub(1)));
             reader.caught_up = all;
             if all {
-                reader.until = now + silence;
+                reader.until = now + silence * LEVEL_TIMEOUTS;
             } else {
                 reader.renew(now, silence * HELD_TIMEOUTS);
             }
