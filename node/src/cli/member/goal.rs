@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn strangers_and_misfits_are_told_in_a_sentence() {
         let now = now("grid [1 2 4] rows/columns");
-        let stranger = Goal::new(&now).promote("n9").expect_err("a stranger");
+        let stranger = Goal::new(&now).give_role("n9", Role::Voter).expect_err("a stranger");
         assert_eq!(stranger, "n9 is no member; the members are n1 (1), n2 (2), n4 (4)");
         let misfit = Goal::new(&now).remove("n4").expect_err("a hole in the grid");
         assert!(
