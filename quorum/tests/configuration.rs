@@ -318,10 +318,13 @@ fn limits_are_enforced() {
     wrong.members[0].role = Role::Learner;
     assert_eq!(
         refusal(wrong.clone()),
-        "no member is a voter: there is nobody to decide"
+        "no member is a voter: there is nobody to lead and decide"
     );
     wrong.members.clear();
-    assert_eq!(refusal(wrong), "no member is a voter: there is nobody to decide");
+    assert_eq!(
+        refusal(wrong),
+        "no member is a voter: there is nobody to lead and decide"
+    );
     for (region, fault) in [
         ("r\u{1b}[2J", true),
         (&"r".repeat(256), true),
