@@ -19,8 +19,7 @@ pub struct Bounds {
     /// Slots that hold anything; also the window α, unless there is a change.
     pub slots: u64,
     /// Whether whoever begins to lead is asked to do without the first node: the last one of three, a learner before, votes in its
-    /// place. The change
-    /// gets slot 1, and the window is such that it governs the last slot (R1 to R6).
+    /// place. The change gets slot 1, and the window is such that it governs the last slot (R1 to R6).
     pub change: bool,
     /// Crashes of all nodes together; each loses what is not durable, and the node starts again.
     pub crashes: u8,

@@ -45,7 +45,7 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     /// R1: the first slot of the next one, which is chosen in slot 1.
-    fn from(self) -> Slot {
+    pub(super) fn from(self) -> Slot {
         Slot(1).plus(self.first.alpha())
     }
 }
@@ -169,12 +169,16 @@ impl Judge {
         verdicts
     }
 
+    /// Whether the change is chosen, which is in slot 1.
+    pub(super) fn has_changed(&self) -> bool {
+        matches!(self.chosen.get(&Slot(1)), Some((_, Value::Reconfigure(_))))
+    }
+
     /// R1: what governs a slot: the change, if one is chosen in slot 1 and this is a window later.
     fn configuration<'a>(&self, slot: Slot, asked: Asked<'a>) -> &'a Configuration {
-        let changed = matches!(self.chosen.get(&Slot(1)), Some((_, Value::Reconfigure(_))));
         asked
             .next
-            .filter(|_| changed && slot >= asked.from())
+            .filter(|_| self.has_changed() && slot >= asked.from())
             .unwrap_or(asked.first)
     }
 

@@ -1,9 +1,9 @@
 //! What was seen on the way: an exploration in which nothing happens proves nothing.
 
-use paxos::{Ballot, Event, Slot, Value};
+use paxos::{Ballot, Event, Slot};
 
 use crate::coverage::{Counts, counted};
-use crate::explorer::judge::Judge;
+use crate::explorer::judge::{Asked, Judge};
 use crate::explorer::node::Fact;
 
 counted! {
@@ -39,15 +39,15 @@ counted! {
 }
 
 /// Counts what a step shows that led from one past to another.
-pub(super) fn see(counts: &mut Counts, facts: &[Fact], before: &Judge, after: &Judge) {
+pub(super) fn see(counts: &mut Counts, facts: &[Fact], asked: Asked<'_>, before: &Judge, after: &Judge) {
     if after.chosen().len() > before.chosen().len() {
         counts.hit(Reach::Chosen);
     }
-    let changed = |judge: &Judge| matches!(judge.chosen().get(&Slot(1)), Some((_, Value::Reconfigure(_))));
-    if changed(after) && !changed(before) {
+    if after.has_changed() && !before.has_changed() {
         counts.hit(Reach::Changed);
     }
-    if changed(after) && after.chosen().len() > before.chosen().len().max(1) {
+    let moved = |judge: &Judge| judge.has_changed() && judge.chosen().contains_key(&asked.from());
+    if moved(after) && !moved(before) {
         counts.hit(Reach::Moved);
     }
     for fact in facts {

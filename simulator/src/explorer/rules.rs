@@ -377,7 +377,7 @@ impl Rules {
             next: self.next.as_ref(),
         };
         let verdict = after.see(seat, facts, asked, self.bounds.only);
-        reached::see(&mut self.reached, facts, &self.judges[judge], &after);
+        reached::see(&mut self.reached, facts, asked, &self.judges[judge], &after);
         let verdict = verdict.map(|()| self.judges.keep(after));
         self.judged.insert(key, verdict.clone());
         verdict
