@@ -141,18 +141,7 @@ async fn quorums_and_members_change_under_load_and_nothing_acknowledged_is_lost(
     // A sixth node: it listens, catches up, votes.
     certify(&cluster, 6).await;
     cluster.members.push(newcomer);
-    let add = [
-        "member",
-        "add",
-        "n6",
-        "--region",
-        "region-6",
-        "--address",
-        &address,
-        "--out",
-        "n6.join.toml",
-    ];
-    done(&cluster, &add).await;
+    done(&cluster, &addition(&address)).await;
     let six = index(&cluster, 6);
     cluster.members[six].join("n6.join.toml");
     let promoted = done(&cluster, &["member", "promote", "n6", "--patience", "60s"]).await;
@@ -295,18 +284,7 @@ async fn a_change_is_completed_although_the_leader_is_killed_in_the_middle_of_it
     };
     certify(&cluster, 6).await;
     let address = cluster.newcomer(6);
-    let add = [
-        "member",
-        "add",
-        "n6",
-        "--region",
-        "region-6",
-        "--out",
-        "n6.join.toml",
-        "--address",
-        &address,
-    ];
-    strike(&mut cluster, &add, 4).await;
+    strike(&mut cluster, &addition(&address), 4).await;
     let six = index(&cluster, 6);
     cluster.members[six].join("n6.join.toml");
     strike(&mut cluster, &["member", "promote", "n6"], 0).await;
@@ -383,6 +361,21 @@ async fn newest(cluster: &Cluster) -> Proposal {
         }
         assert!(begin.elapsed() < support::PATIENCE, "nobody leads\n{}", cluster.logs());
     }
+}
+
+/// The command that adds the sixth node, which peers reach there.
+fn addition(address: &str) -> [&str; 9] {
+    [
+        "member",
+        "add",
+        "n6",
+        "--region",
+        "region-6",
+        "--address",
+        address,
+        "--out",
+        "n6.join.toml",
+    ]
 }
 
 /// Makes a certificate for one more node.
